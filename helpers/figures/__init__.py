@@ -1,0 +1,50 @@
+"""Every figure of the course is drawn here or in the notebook, from computed values."""
+
+from helpers.figures.colored_text import colored_text
+from helpers.figures.embedding import embedding_lookup
+from helpers.figures.gradients import chain_of_factors
+from helpers.figures.language_model import (
+    character_mapping,
+    character_model,
+    generation_steps,
+    next_character,
+)
+from helpers.figures.lstm import lstm_blocks, lstm_cell
+from helpers.figures.rnn import (
+    activations,
+    feedforward_and_recurrent,
+    folded_and_unfolded,
+    three_recurrences,
+    weight_matrices,
+)
+from helpers.figures.sequences import task_shapes, time_series
+from helpers.figures.sketch import Sketch, tint
+from helpers.figures.style import HIDDEN, INK, INPUT, MUTED, OUTPUT, RECURRENT, show
+
+__all__ = [
+    "HIDDEN",
+    "INK",
+    "INPUT",
+    "MUTED",
+    "OUTPUT",
+    "RECURRENT",
+    "Sketch",
+    "activations",
+    "chain_of_factors",
+    "character_mapping",
+    "character_model",
+    "colored_text",
+    "embedding_lookup",
+    "feedforward_and_recurrent",
+    "folded_and_unfolded",
+    "generation_steps",
+    "lstm_blocks",
+    "lstm_cell",
+    "next_character",
+    "show",
+    "task_shapes",
+    "three_recurrences",
+    "time_series",
+    "tint",
+    "weight_matrices",
+]

@@ -1,0 +1,82 @@
+"""The look of the course: four colours with fixed meanings, one type size, and ``show``."""
+
+import base64
+import io
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+from IPython.display import display
+from matplotlib.figure import Figure
+
+# One colour for one meaning in all chapters. Chosen so that each pair stays apart for readers
+# who do not see red or green (tests/test_figures.py simulates it).
+INPUT = "#0072B2"  # blue: the sequence that goes in, x
+HIDDEN = "#E08214"  # orange: the state that the net keeps, h and C
+OUTPUT = "#009E73"  # green: what comes out, o, and the targets y
+RECURRENT = "#A03090"  # purple: the edge from one time step to the next
+INK = "#222222"  # text, axes, everything without a role
+MUTED = "#767676"  # what stands in the background, still legible on white
+
+INCH = 96  # CSS pixels; a figure 7.5 inches wide is 720 pixels wide on the page
+SHARPNESS = 2  # image pixels per CSS pixel, for high-resolution screens and print
+
+mpl.rcParams.update(
+    {
+        "figure.figsize": (7.5, 3.2),
+        "figure.dpi": INCH,
+        "figure.facecolor": "white",
+        "figure.constrained_layout.use": True,
+        "savefig.facecolor": "white",
+        "font.family": "DejaVu Sans",
+        "font.size": 11,
+        "axes.titlesize": 12,
+        "axes.labelsize": 11,
+        "xtick.labelsize": 10,
+        "ytick.labelsize": 10,
+        "legend.fontsize": 10,
+        "legend.frameon": False,
+        "mathtext.fontset": "cm",  # the letters of the formulas in the prose
+        "text.color": INK,
+        "axes.edgecolor": INK,
+        "axes.labelcolor": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.prop_cycle": mpl.cycler(color=[INPUT, HIDDEN, OUTPUT, RECURRENT, INK]),
+        "lines.linewidth": 2,
+        "axes.grid": True,
+        "grid.color": "#E6E6E6",
+        "axes.axisbelow": True,
+    }
+)
+
+
+def show(fig: Figure, alt: str | None = None) -> None:
+    """Put a figure on the page together with its text alternative, and close it.
+
+    Args:
+        fig: the figure; its size in inches times 96 is its width on the page in pixels.
+        alt: what the figure says to somebody who does not see it, in one to three sentences.
+            Diagrams of this package bring their own as ``fig.alt``.
+
+    Raises:
+        ValueError: if there is neither ``alt`` nor ``fig.alt``.
+    """
+    alt = alt or getattr(fig, "alt", None)
+    if not alt:
+        raise ValueError("figures.show needs alt=...: what does the figure say, in words?")
+    png = io.BytesIO()
+    fig.savefig(
+        png,
+        format="png",
+        dpi=INCH * SHARPNESS,
+        metadata={"Software": None, "Description": alt},
+        pil_kwargs={"optimize": True},
+    )
+    plt.close(fig)
+    display(
+        {"image/png": base64.b64encode(png.getvalue()).decode(), "text/plain": alt},
+        metadata={"image/png": {"width": round(fig.get_figwidth() * INCH), "alt": alt}},
+        raw=True,
+    )

@@ -1,0 +1,150 @@
+"""Words and characters to integers, and back.
+
+Words: `tokenize`, `build_vocab`, `encode`, `decode`. Characters: `build_characters`,
+`encode_characters`, `decode_characters`. Every sequence of integers is a NumPy array of int64,
+shape `(time,)`; the functions that read integers also take lists and tensors.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from operator import index
+
+import numpy as np
+import torch
+from torchtext.vocab import Vocab  # the only import of torchtext in the course
+
+PAD, UNK = 0, 1  # the rows of the embedding for padding and for every unknown word
+
+_TAG = re.compile(r"<[^>]*>")
+_EMOTICON = re.compile(r"[:;=]-?(?:[)(]|[DP](?!\w))")  # not the ":D" of "Director:David"
+_GAP = re.compile(r"\W+")
+
+
+def tokenize(text: str) -> list[str]:
+    """Split a review into lower-case words, followed by its emoticons.
+
+    Markup such as `<br />` counts as a space. `:)`, `;(`, `=D`, `:-P` and their like are kept,
+    without noses and before lower-casing, which would lose `:D` and `:P`; every other character
+    that is not part of a word separates words. The method is that of Raschka, Liu and Mirjalili
+    (2022), chapter 15.
+
+        >>> tokenize("Good<br />FUN, isn't it? :-)")
+        ['good', 'fun', 'isn', 't', 'it', ':)']
+    """
+    end = text.rfind(">") + 1  # no tag ends after it: a text full of "<" stays quick to read
+    text = _TAG.sub(" ", text[:end]) + text[end:]
+    emoticons = _EMOTICON.findall(text)
+    if emoticons:
+        text = _EMOTICON.sub(" ", text)  # or the D of ":D" would be a word as well
+    words = filter(None, _GAP.split(text.lower()))  # without the empty ends: half findall's time
+    return [*words, *(emoticon.replace("-", "") for emoticon in emoticons)]
+
+
+def build_vocab(counter: Mapping[str, int], max_tokens: int | None = None) -> Vocab:
+    """Number the counted tokens: `<pad>` 0, `<unk>` 1, then by falling frequency.
+
+    Tokens that are equally frequent come in alphabetical order. `max_tokens` keeps that many of
+    the most frequent ones; None keeps all n, which makes n + 2 entries. `vocab.stoi` maps token
+    to integer, `vocab.itos` integer to token. Raises TypeError if `counter` holds no counts and
+    ValueError if `max_tokens` is below 1.
+    """
+    if not isinstance(counter, Mapping):
+        raise TypeError(
+            f"build_vocab needs the count of every token, not a {type(counter).__name__}: "
+            "count them with collections.Counter first"
+        )
+    if max_tokens is not None and index(max_tokens) < 1:
+        raise ValueError(f"max_tokens is {max_tokens}: keep at least 1 token, or None for all")
+    return Vocab(Counter(counter), max_size=max_tokens, specials=["<pad>", "<unk>"])
+
+
+def encode(tokens: Iterable[str], vocab: Vocab) -> np.ndarray:
+    """Map tokens to integers, int64 `(time,)`; tokens that `vocab` lacks become 1 (`<unk>`).
+
+    Raises TypeError for a plain string, of which every letter would count as a token.
+    """
+    if isinstance(tokens, str):
+        raise TypeError(
+            "encode needs a list of tokens, not a string: use encode(tokenize(text), …)"
+        )
+    lookup = vocab.stoi.get  # stoi[token] would insert an unknown token: stoi is a defaultdict
+    return np.array([lookup(token, UNK) for token in tokens], dtype=np.int64)
+
+
+def decode(ids: Sequence[int] | np.ndarray | torch.Tensor, vocab: Vocab) -> list[str]:
+    """Map integers `(time,)` back to tokens.
+
+    Raises IndexError for an integer that is no index of `vocab`, TypeError for anything else.
+    """
+    return [vocab.itos[i] for i in _as_ids(ids, len(vocab.itos))]
+
+
+def build_characters(text: str) -> tuple[dict[str, int], np.ndarray]:
+    """Number the distinct characters of `text` by code point.
+
+    Returns the dictionary from character to integer and the array of the characters, dtype
+    `<U1`, shape `(n,)`, which maps the other way. Raises ValueError if `text` is empty.
+    """
+    if not text:
+        raise ValueError("the text is empty: there are no characters to number")
+    characters = sorted(set(text))
+    return {character: i for i, character in enumerate(characters)}, np.array(characters)
+
+
+def encode_characters(text: str, char2int: Mapping[str, int]) -> np.ndarray:
+    """Map every character of `text` to its integer, int64 `(time,)`, a million in milliseconds.
+
+    Raises ValueError for a character that `char2int` lacks, with its position.
+    """
+    codes = _code_points(text)
+    known = _code_points("".join(char2int))
+    table = np.full(known.max(initial=0) + 2, -1, dtype=np.int64)  # code point -> integer
+    table[known] = list(char2int.values())
+    ids = table[np.minimum(codes, len(table) - 1)]  # the last entry, -1, stands for all beyond
+    if ids.size and ids.min() < 0:
+        position = int(np.argmax(ids < 0))
+        raise ValueError(
+            f"character {text[position]!r} (U+{ord(text[position]):04X}) at position {position} is "
+            f"not one of the {len(char2int)} of the vocabulary: replace it or leave it out, or "
+            "build the vocabulary from a text that has it"
+        )
+    return ids
+
+
+def decode_characters(
+    ids: Sequence[int] | np.ndarray | torch.Tensor, char_array: np.ndarray
+) -> str:
+    """Map integers `(time,)` back to text.
+
+    Raises IndexError for an integer that is no index of `char_array`, TypeError for what is not
+    an integer.
+    """
+    codes = np.ascontiguousarray(char_array, dtype="<U1").view(
+        "<u4"
+    )  # keeps "\0", as join does not
+    ids = _as_ids(ids, len(codes))
+    return codes[ids].tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def _code_points(text: str) -> np.ndarray:
+    """Return the Unicode code points of `text`, `(time,)`."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
+def _as_ids(ids, size: int) -> np.ndarray:
+    """Return `ids` as int64 `(time,)`, checked to lie in 0 … size - 1."""
+    ids = ids.cpu().numpy() if isinstance(ids, torch.Tensor) else np.asarray(ids)
+    if ids.ndim > 1:
+        raise TypeError(f"one sequence at a time, not an array of shape {ids.shape}: pass a row")
+    if ids.size and ids.dtype.kind not in "iu":
+        raise TypeError(f"integers are needed, not {ids.dtype}: convert them first")
+    ids = np.atleast_1d(ids).astype(np.int64)
+    wrong = (ids < 0) | (ids >= size)
+    if wrong.any():
+        position = int(np.argmax(wrong))
+        raise IndexError(
+            f"{ids[position]} at position {position} is no index of a vocabulary of {size} entries "
+            f"(0 to {size - 1}): was it encoded with another vocabulary?"
+        )
+    return ids

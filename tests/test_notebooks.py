@@ -1,0 +1,236 @@
+"""What a stored notebook must look like, whatever it teaches.
+
+Each rule is a function from a notebook to the list of its offences. The chapters must have none,
+and each rule must find the offence in a notebook that was broken on purpose.
+"""
+
+import ast
+import re
+import tempfile
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+ROOT = Path(__file__).parents[1]
+CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+MAX_LINES = 25
+PLACES = [str(ROOT), str(Path.home()), tempfile.gettempdir()]  # of the machine that runs this
+MACHINE = re.compile(
+    "|".join(re.escape(place) + r"[/\\]\w" for place in PLACES)
+    + r"|/(home|root|Users|tmp|opt|mnt)/\w|[A-Z]:\\+Users|site-packages|\.venv"
+)
+
+
+def code_cells(nb):
+    return [cell for cell in nb.cells if cell.cell_type == "code"]
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def printed(output):
+    """Return all that an output says in text, pictures aside."""
+    parts = [output.get("text", ""), *output.get("traceback", [])]
+    parts += [str(v) for k, v in output.get("data", {}).items() if not k.startswith("image/")]
+    return "\n".join(parts)
+
+
+def not_one_run(nb):
+    counts = [cell.execution_count for cell in code_cells(nb)]
+    wanted = list(range(1, len(counts) + 1))
+    return [] if counts == wanted else [f"execution counts are {counts}, not {wanted}"]
+
+
+def errors_and_stderr(nb):
+    return [
+        f"{cell.id}: stored {output.get('name', output.output_type)}: {printed(output)[:80]!r}"
+        for cell in code_cells(nb)
+        for output in cell.outputs
+        if output.output_type == "error" or output.get("name") == "stderr"
+    ]
+
+
+def machine_paths(nb):
+    texts = [(cell.id, cell.source) for cell in nb.cells]
+    texts += [(cell.id, printed(output)) for cell in code_cells(nb) for output in cell.outputs]
+    return [f"{i}: {found[0]!r}" for i, text in texts if (found := MACHINE.search(text))]
+
+
+def ignored_without_assertion(nb):
+    cells = code_cells(nb)
+    offences = []
+    for cell, behind in zip(cells, [*cells[1:], None], strict=True):
+        if "nbval-ignore-output" not in tags(cell) and "IGNORE_OUTPUT" not in cell.source:
+            continue
+        nodes = ast.walk(ast.parse(behind.source)) if behind else []
+        if not any(isinstance(node, ast.Assert) for node in nodes):
+            offences.append(f"{cell.id}: its output is ignored, and no assertion follows")
+        elif "nbval-ignore-output" in tags(behind):
+            offences.append(f"{cell.id}: what the asserting cell prints is ignored as well")
+    return offences
+
+
+def pictures_without_alternative(nb):
+    offences = []
+    for cell in code_cells(nb):
+        for output in cell.outputs:
+            for kind in output.get("data", {}):
+                alt = output.metadata.get(kind, {}).get("alt", "")
+                if kind.startswith("image/") and len(alt) < 20:
+                    offences.append(f"{cell.id}: a picture ({kind}) without text alternative")
+    drawn = [cell.id for cell in nb.cells if re.search(r"!\[\s*\]|<img(?![^>]*alt=)", cell.source)]
+    return offences + [f"{i}: a picture in the text without alternative" for i in drawn]
+
+
+def long_cells(nb):
+    lines = {cell.id: cell.source.count("\n") + 1 for cell in code_cells(nb)}
+    return [f"{i}: {n} lines, at most {MAX_LINES}" for i, n in lines.items() if n > MAX_LINES]
+
+
+def skipped_cells(nb):
+    return [
+        f"{cell.id}: skipped by the tests"
+        for cell in code_cells(nb)
+        if "nbval-skip" in tags(cell) or "NBVAL_SKIP" in cell.source
+    ]
+
+
+def ids(nb):
+    found = [cell.get("id") for cell in nb.cells]
+    missing = sum(not i for i in found)
+    # A tool that makes up ids, makes up random ones: eight hexadecimal digits
+    random = [i for i in found if i and re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f-]+)?", i)]
+    offences = [f"{missing} cells without an id"] if missing else []
+    offences += [f"{i}: not an id that a person chose" for i in random]
+    return offences + (["an id occurs twice"] if len(set(found)) < len(found) else [])
+
+
+def untidy_metadata(nb):
+    wanted = {
+        "kernelspec": {
+            "display_name": "Python 3 (ipykernel)",
+            "language": "python",
+            "name": "python3",
+        },
+        "language_info": {"name": "python"},
+    }
+    offences = [] if nb.metadata == wanted else [f"notebook metadata: {dict(nb.metadata)}"]
+    known = {"nbval-ignore-output", "full-data", "exercise"}
+    for cell in nb.cells:
+        if set(cell.metadata) - {"tags"} or set(tags(cell)) - known:
+            offences.append(f"{cell.id}: metadata {dict(cell.metadata)}")
+    return offences
+
+
+RULES = [
+    not_one_run,
+    errors_and_stderr,
+    machine_paths,
+    ignored_without_assertion,
+    pictures_without_alternative,
+    long_cells,
+    skipped_cells,
+    ids,
+    untidy_metadata,
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_chapter_keeps_the_rule(path, rule):
+    nb = nbformat.reader.reads(path.read_text(encoding="utf8"))  # as stored: mends nothing
+    assert rule(nb) == []
+
+
+def sound_notebook():
+    """Return a small notebook without offence, to be broken."""
+    picture = new_output("display_data", {"image/png": "iVBO", "text/plain": "A line that rises."})
+    picture.metadata["image/png"] = {"alt": "A line that rises from left to right."}
+    nb = new_notebook(
+        cells=[
+            new_markdown_cell("# A title", id="title"),
+            new_code_cell("train()", id="train", execution_count=1),
+            new_code_cell("assert accuracy > 0.8", id="train-check", execution_count=2),
+            new_code_cell("draw()", id="draw", execution_count=3, outputs=[picture]),
+        ]
+    )
+    nb.cells[1].metadata["tags"] = ["nbval-ignore-output"]
+    nb.cells[1].outputs = [new_output("stream", name="stdout", text="0.81")]
+    nb.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {
+                "display_name": "Python 3 (ipykernel)",
+                "language": "python",
+                "name": "python3",
+            },
+            "language_info": {"name": "python"},
+        }
+    )
+    return nb
+
+
+def test_sound_notebook_has_no_offence():
+    assert [offence for rule in RULES for offence in rule(sound_notebook())] == []
+
+
+def _set(cell, **values):
+    def change(nb):
+        nb.cells[cell].update(nbformat.from_dict(values))
+
+    return change
+
+
+def _error(nb):
+    nb.cells[1].outputs = [new_output("error", ename="ValueError", evalue="", traceback=[])]
+
+
+def _stderr(nb):
+    nb.cells[1].outputs = [new_output("stream", name="stderr", text="a warning")]
+
+
+def _output_path(nb):
+    nb.cells[1].outputs[0].text = "saved in /home/ada/notes.txt"
+
+
+def _no_alt(nb):
+    nb.cells[3].outputs[0].metadata = {}
+
+
+def _last_cell_ignored(nb):
+    nb.cells[3].metadata["tags"] = ["nbval-ignore-output"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "breaks"),
+    [
+        (not_one_run, _set(2, execution_count=7)),
+        (not_one_run, _set(2, execution_count=None)),
+        (errors_and_stderr, _error),
+        (errors_and_stderr, _stderr),
+        (machine_paths, _output_path),
+        (machine_paths, _set(2, source="open('/tmp/x')")),
+        (machine_paths, _set(0, source=r"see C:\Users\ada")),
+        (ignored_without_assertion, _set(2, source="print(accuracy)")),
+        (ignored_without_assertion, _set(2, source="# assert accuracy > 0.8")),
+        (ignored_without_assertion, _set(2, metadata={"tags": ["nbval-ignore-output"]})),
+        (ignored_without_assertion, _last_cell_ignored),
+        (pictures_without_alternative, _no_alt),
+        (pictures_without_alternative, _set(0, source="![](plot.png)")),
+        (long_cells, _set(2, source="x = 1\n" * 26)),
+        (skipped_cells, _set(2, metadata={"tags": ["nbval-skip"]})),
+        (skipped_cells, _set(2, source="# NBVAL_SKIP\nassert accuracy > 0.8")),
+        (ids, _set(2, id="0a1b2c3d")),
+        (ids, _set(2, id=None)),
+        (ids, _set(2, id="train")),
+        (untidy_metadata, _set(2, metadata={"execution": {}})),
+        (untidy_metadata, _set(2, metadata={"tags": ["raises-exception"]})),
+        (untidy_metadata, lambda nb: nb.metadata.update(widgets={})),
+    ],
+)
+def test_rule_finds_the_offence(rule, breaks):
+    nb = sound_notebook()
+    breaks(nb)
+    assert rule(nb) != []
