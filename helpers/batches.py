@@ -146,10 +146,7 @@ class StreamBatches:
         """Yield window after window; the last one may be shorter."""
         for start in range(0, self.inputs.shape[1], self.window):
             window = slice(start, start + self.window)
-            yield tuple(
-                side[:, window].clone(memory_format=torch.contiguous_format)
-                for side in (self.inputs, self.targets)
-            )
+            yield self.inputs[:, window].clone(), self.targets[:, window].clone()
 
 
 def _positive(name: str, value: int) -> int:

@@ -257,7 +257,6 @@ def _knock(url: str) -> None:
     def ask():
         try:
             with requests.get(url, stream=True, timeout=PATIENCE, headers=IDENTITY) as response:
-                response.raise_for_status()
                 next(response.iter_content(1), None)
             answer.put(None)
         except requests.Timeout:
@@ -420,8 +419,11 @@ def _sample_reviews(split: str) -> list[tuple[int, str]]:
     return sorted(reviews, key=lambda review: review[0])
 
 
-def main() -> int:
-    """Fetch, check and cache both data sets, one line each; return the exit status."""
+def main(full: bool = False) -> int:
+    """Fetch, check and cache both data sets, one line each; return the exit status.
+
+    With `full` (`python -m helpers.data --full`) the sample in place of a data set is an error.
+    """
     status = 0
     for name, read, unit in (
         ("imdb", lambda: IMDB("train") + IMDB("test"), "reviews"),
@@ -431,6 +433,8 @@ def main() -> int:
             size = len(read())
             if path := _find(name):  # the sample has announced itself
                 print(f"{SOURCES[name].title}: real, {size:,} {unit}, from {path}")
+            elif full:
+                status = 1
         except DataError as error:
             print(error, file=sys.stderr)
             status = 1
@@ -438,4 +442,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(full="--full" in sys.argv[1:]))

@@ -49,7 +49,8 @@ def test_batches_hold_reviews_of_similar_length():
     batches = LengthBatches(*reviews(2000), 16)
     padded = sum(tokens.numel() for tokens, _, _ in batches)
     assert padded < 1.1 * batches.lengths.sum()  # in random order it is nearly twice
-    longest = [int(lengths.max()) for _, lengths, _ in batches]
+    one_pool = LengthBatches(*reviews(800), 16)
+    longest = [int(lengths.max()) for _, lengths, _ in one_pool]
     assert longest != sorted(longest)  # but the batches do not come by length
 
 
@@ -92,6 +93,14 @@ def test_max_length_keeps_the_first_words():
     assert tokens.tolist() == [[5, 6, 9], [1, 2, 3]]
     assert lengths.tolist() == [2, 3]
     assert labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int32, torch.int32])
+def test_small_integers_become_int64(kind):
+    ids = torch.ones(4, dtype=kind) if isinstance(kind, torch.dtype) else np.ones(4, kind)
+    (reviews,), (windows,) = LengthBatches([ids], [1], 1), StreamBatches(ids, 2, 9)
+    assert {side.dtype for side in (*reviews[:2], *windows)} == {torch.int64}
+    assert windows[1].tolist() == [[1, 1], [1, -100]]
 
 
 def test_batches_do_not_touch_the_data():

@@ -208,14 +208,13 @@ def link(kind, target):
     return member(FIRST, type=kind, linkname=target)
 
 
-def forged_size(field):
+def forged_size(field, name=FIRST):
     """Return an archive in which a header claims this size, with a valid header checksum."""
-    header = bytearray(tar_bytes[header_of_first : header_of_first + 512])
+    header = bytearray(tarfile.TarInfo(name).tobuf())
     header[124:136] = field
     header[148:156] = b" " * 8
     header[148:156] = b"%06o\0 " % sum(header)
-    rest = tar_bytes[header_of_first + 512 :]
-    return gzip.compress(tar_bytes[:header_of_first] + bytes(header) + rest)
+    return gzip.compress(tar_bytes[:header_of_first] + header + tar_bytes[header_of_first + 512 :])
 
 
 BAD = {
@@ -228,6 +227,7 @@ BAD = {
     "cut within a member": (gzip.compress(tar_bytes[: header_of_first + 530]), None),
     "flipped in a header": (gzip.compress(flipped(tar_bytes, header_of_first + 5)), None),
     "negative size": (forged_size(b"\xff" * 11 + b"\xf0"), None),
+    "loop": (forged_size(b"\xff" * 10 + b"\xfe\x00", "aclImdb/README"), None),
     "endless size": (forged_size(b"\x80" + b"\x7f" * 11), "a review of"),
     "missing": (pack(without), "2 in train/neg and 3 in train/pos, not 3 reviews in each"),
     "extra": (pack({**REVIEWS, "aclImdb/test/pos/99_9.txt": b""}), "3 in test/neg and 4 in test"),
@@ -456,6 +456,7 @@ def start(folder, body, urls=NOWHERE):
 def finish(process):
     out, err = process.communicate(timeout=50)
     assert process.returncode == 0, err
+    assert all("B/s" in line for line in err.replace("\r", "\n").split("\n") if line.strip()), err
     return out
 
 
@@ -570,6 +571,9 @@ class Mirrors(http.server.BaseHTTPRequestHandler):
             self.send_response(200)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
+            if answer == "headers":
+                self.wfile.flush()
+                self.server.closing.wait(60)
             sent = {"good": content, "wrong": bytes(len(content))}.get(answer, content[:99])
             self.wfile.write(sent)
             if answer == "stall":
@@ -591,9 +595,9 @@ class Server(http.server.ThreadingHTTPServer):
         self.answers = answers
         urls = self.urls[: len(answers)]
         apply(settings(folder, urls), data, monkeypatch.setattr)
-        if {"hang", "stall"} & set(answers):
+        if {"hang", "headers", "stall"} & set(answers):
             monkeypatch.setattr(data, "PATIENCE", 2)
-            monkeypatch.setattr(data, "STALL", 1)
+            monkeypatch.setattr(data, "STALL", 4)
 
 
 @pytest.fixture
@@ -629,7 +633,9 @@ def test_download_is_verified_stored_and_found_again(folder, mirror, monkeypatch
 @pytest.mark.parametrize("answer", [404, 503, "half", "wrong", "hang", "stall", "redirect"])
 def test_second_mirror_stands_in_for_the_first(answer, folder, mirror, monkeypatch):
     mirror.use(monkeypatch, folder, [answer, "good"])
+    before = time.monotonic()
     assert pairs() == TRAIN
+    assert time.monotonic() - before < 30  # the server waits for 60 seconds
     assert (mirror.asked[-1] == "/redirected/imdb") == (answer == "redirect")
     assert ("/1/imdb" in mirror.asked) == (answer != "redirect")
     assert left_in(folder) == [FILES["imdb"], "cache", "sample"]
@@ -640,7 +646,7 @@ def test_second_mirror_stands_in_for_the_first(answer, folder, mirror, monkeypat
     [
         ([404, 503], "HOST answered 404, HOST answered 503"),
         (["wrong", "half"], "HOST sent another file (its checksum is wrong), the connection to"),
-        (["hang", "stall"], "HOST did not answer, the connection to HOST failed"),
+        (["headers", "stall"], "HOST did not answer, the connection to HOST failed"),
     ],
 )
 def test_sample_line_tells_why_and_is_printed_once(
@@ -788,13 +794,16 @@ def test_sample_can_be_asked_for(put, folder, monkeypatch, capfd):
 def test_command_prints_a_line_each_and_fails_on_an_error(put, folder, capfd):
     archive, book = put(), folder / FILES["island"]
     book.write_bytes(BOOK)
-    assert data.main() == 0
+    assert data.main(full=True) == 0
     assert capfd.readouterr() == (
         f"IMDB: real, 12 reviews, from {archive}\n"
         f"ISLAND: real, {len(BOOK.decode()) - 5} characters, from {book}\n",
         "",
     )
     book.unlink()
+    assert (data.main(), data.main(full=True)) == (0, 1)  # the sample will do, or not
+    assert capfd.readouterr().out.startswith("IMDB: real")
+    data._announced.clear()
     put(b"broken")
     assert data.main() == 1
     out, err = capfd.readouterr()

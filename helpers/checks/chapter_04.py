@@ -211,12 +211,12 @@ def latch(answer: Sequence[float]) -> str:
     return "Written once, kept for 1,000 noisy steps, replaced by the next value: a latch."
 
 
-def _peephole(x, h, C, W_ih, W_hh, b, p, look="old old new", order=(0, 1, 2), g_too=False):
+def _peephole(x, h, C, W_ih, W_hh, b, p, look=("old", "new"), order=(0, 1, 2), g_too=False):
     """Compute one peephole step or, with other arguments than the default, a mistaken one."""
     z = x @ W_ih.T + h @ W_hh.T + b
     i, f, g, o = z.chunk(4, dim=1)
     p_i, p_f, p_o = p[list(order)]
-    look_if, _, look_o = look.split()
+    look_if, look_o = look
     if look_if == "old":
         i, f = i + p_i * C, f + p_f * C
     if g_too:
@@ -245,11 +245,11 @@ def peephole_step(function: Callable) -> str:
         if close(h, right[0]) and close(C, right[1]):
             return "The gates look: i and f at the old cell state, o at the new one."
         for more, hint in (
-            ({"look": "none none none"}, "This is the step without peepholes: p has no effect."),
-            ({"look": "old old old"}, "C is right, h is not: the output gate acts last, so it can "
+            ({"look": ("none", "none")}, "This is the step without peepholes: p has no effect."),
+            ({"look": ("old", "old")}, "C is right, h is not: the output gate acts last, so it can "
                                       "look at the cell state that has just been made."),
-            ({"look": "old old none"}, "C is right, h is not: the output gate has a peephole too."),
-            ({"look": "none none new"}, "The output gate looks at the cell, but the input and the "
+            ({"look": ("old", "none")}, "C is right, h is not: the output gate has a peephole too."),
+            ({"look": ("none", "new")}, "The output gate looks at the cell, but the input and the "
                                         "forget gate do not."),
             ({"order": (1, 0, 2)}, "Two peepholes are exchanged: the rows of p are i, f, o."),
             ({"g_too": True}, "The candidate looks at the cell as well. It is no gate and has no "

@@ -17,7 +17,12 @@ from helpers.figures.rnn import (
     three_recurrences,
     weight_matrices,
 )
-from helpers.figures.sequences import task_shapes, time_series
+from helpers.figures.sequences import (
+    forecasts_and_errors,
+    influence_patterns,
+    task_shapes,
+    time_series,
+)
 from helpers.figures.sketch import Sketch, tint
 from helpers.figures.style import HIDDEN, INK, INPUT, MUTED, OUTPUT, RECURRENT, show
 
@@ -37,7 +42,9 @@ __all__ = [
     "embedding_lookup",
     "feedforward_and_recurrent",
     "folded_and_unfolded",
+    "forecasts_and_errors",
     "generation_steps",
+    "influence_patterns",
     "lstm_blocks",
     "lstm_cell",
     "next_character",

@@ -1,4 +1,4 @@
-"""Chapter 1: a series along its time axis, and the four shapes of sequence tasks."""
+"""Chapter 1: a series along its time axis, the four shapes of sequence tasks, two plots."""
 
 from itertools import pairwise
 
@@ -131,3 +131,80 @@ def _panel(board: Sketch, x, y, title, task, steps, ins, outs, wide=3.62, high=2
         board.arrow(hidden[t - 1], node, "output")
         if t < steps and t + 1 not in ins:  # what it said last takes the place of an input
             board.arrow(node, hidden[t], "recurrent", dashed=True)
+
+
+def forecasts_and_errors(
+    inputs: np.ndarray,
+    truth: np.ndarray,
+    forecasts: dict[str, np.ndarray],
+    errors: dict[str, np.ndarray],
+) -> Figure:
+    """Figure 1.1: what two models say on one starting day, and how far off each forecast is.
+
+    Args:
+        inputs: the values up to now, oldest first.
+        truth: what came on the next days.
+        forecasts: for each name, one value for each of these days; drawn on the left.
+        errors: for each name, the mean error for each of these days; drawn on the right.
+    """
+    fig, (left, right) = plt.subplots(1, 2, figsize=(7.5, 3.2), width_ratios=[1, 1.05])
+    ahead = np.arange(1, len(truth) + 1)
+    left.plot(np.arange(1 - len(inputs), 1), inputs, "o-", color=INPUT, markersize=4)
+    left.plot(ahead, truth, "o", mfc="white", mew=1.6, color=OUTPUT, label="what came", zorder=4)
+    looks = dict(zip(errors, ("D-", "s--", "^-.", "v-.", "x:"), strict=True))
+    colors = {name: OUTPUT if k == 0 else MUTED for k, name in enumerate(errors)}
+    for name, values in forecasts.items():
+        left.plot(ahead, values, looks[name], color=colors[name], label=name, markersize=5)
+    left.axvline(0.5, color=INK, linewidth=1, linestyle=":")
+    low, high = min(inputs.min(), truth.min()), max(inputs.max(), truth.max())
+    left.set(xlabel="days from now", ylabel="visitors", xticks=np.arange(-14, 1, 7))
+    left.set(ylim=(low - 0.1 * (high - low), high + 0.3 * (high - low)))
+    left.legend(loc="upper left", borderaxespad=0.1)
+
+    at, room = {}, 4.6  # labels keep this distance, in units of the error axis
+    for name in sorted(errors, key=lambda n: errors[n][-1]):
+        at[name] = max([errors[name][-1], *(y + room for y in at.values())])
+        at[name] -= 0.4 * room if name == next(iter(at)) else 0
+    for name, error in errors.items():
+        right.plot(ahead, error, looks[name], color=colors[name], markersize=5)
+        right.text(ahead[-1] + 0.2, at[name], name, color=colors[name], size=10, va="center")
+    right.set(xlabel="days ahead", ylabel="mean error", xticks=ahead)
+    right.set(xlim=(0.8, ahead[-1] + 2.1), ylim=(0, None))
+    right.grid(visible=False)
+    fig.alt = (
+        "Left: values up to now, what came after, and two forecasts; the first model follows what "
+        "came, the second is nearly flat. Right: the mean error of five forecasts on each day "
+        "ahead; the first model has the smallest."
+    )
+    return fig
+
+
+def influence_patterns(patterns: dict[str, np.ndarray]) -> Figure:
+    """Figure 1.3: which inputs (columns) each output (rows) depends on, one grid a net.
+
+    Args:
+        patterns: for each title, booleans of shape (outputs, inputs).
+    """
+    patterns = {name: np.asarray(pattern, bool) for name, pattern in patterns.items()}
+    most = max(len(pattern) for pattern in patterns.values())
+    widths = [pattern.shape[1] + 2 for pattern in patterns.values()]
+    fig, axes = plt.subplots(1, len(patterns), figsize=(7.5, 2.5), width_ratios=widths)
+    for ax, (name, pattern) in zip(axes, patterns.items(), strict=True):
+        for (out, step), moves in np.ndenumerate(pattern):
+            face, edge = (OUTPUT, OUTPUT) if moves else ("white", "#BBBBBB")
+            ax.plot(step + 1, out + 1, "s", markersize=11, mfc=face, mec=edge)
+        rows, columns = pattern.shape
+        ax.set(xlim=(0.3, columns + 0.7), ylim=(most + 0.7, 0.3), aspect="equal", title=name)
+        ax.set(xticks=range(1, columns + 1), yticks=range(1, rows + 1), xlabel="input")
+        ax.grid(visible=False)
+    axes[0].set_ylabel("output")
+    fig.alt = (
+        "Four grids, a row for each output, a column for each input, filled where the output "
+        "depends on the input. "
+        + ", ".join(
+            f"{name}: {pattern.sum()} of {pattern.size} filled"
+            for name, pattern in patterns.items()
+        )
+        + "."
+    )
+    return fig

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 INPUT = "#0072B2"  # blue: the sequence that goes in, x
 HIDDEN = "#E08214"  # orange: the state that the net keeps, h and C
 OUTPUT = "#009E73"  # green: what comes out, o, and the targets y
-RECURRENT = "#A03090"  # purple: the edge from one time step to the next
+RECURRENT = "#8A1C7C"  # purple: the edge from one time step to the next
 INK = "#222222"  # text, axes, everything without a role
 MUTED = "#767676"  # what stands in the background, still legible on white
 
