@@ -115,7 +115,7 @@ POLAR = {name: tuple(map(_words, text.split("|"))) for name, text in POLAR.items
 class Writer:
     """Writes reviews; every choice comes from one seeded generator."""
 
-    def __init__(self, seed):  # noqa: D107
+    def __init__(self, seed):
         self.random = random.Random(seed).random
 
     def _pick(self, items):

@@ -248,7 +248,7 @@ def peephole_step(function: Callable) -> str:
             ({"look": ("none", "none")}, "This is the step without peepholes: p has no effect."),
             ({"look": ("old", "old")}, "C is right, h is not: the output gate acts last, so it can "
                                       "look at the cell state that has just been made."),
-            ({"look": ("old", "none")}, "C is right, h is not: the output gate has a peephole too."),
+            ({"look": ("old", "none")}, "C is right, h is not: the output gate looks too."),
             ({"look": ("none", "new")}, "The output gate looks at the cell, but the input and the "
                                         "forget gate do not."),
             ({"order": (1, 0, 2)}, "Two peepholes are exchanged: the rows of p are i, f, o."),

@@ -80,7 +80,13 @@ def character_mapping(
         f"array stands {_spelled(char)}.",
     )
     rows = {"text": 3.75, "dict": 2.9, "codes": 2.1, "array": 1.1, "back": 0.35}
-    notes = ("characters", "char2int\na dictionary", "integers", "char_array\nan array", "characters")
+    notes = (
+        "characters",
+        "char2int\na dictionary",
+        "integers",
+        "char_array\nan array",
+        "characters",
+    )
     for y, note in zip(rows.values(), notes, strict=True):
         sketch.text(0.1, y, note, size=10.5, ha="left", linespacing=1.5)
     middle, pitch = 4.5, min(0.4, 5.8 / len(text))
