@@ -172,8 +172,8 @@ def next_character(
     sketch.arrow(boxes["target", window], (xs[window], 1.82), "output")
     chance = max(probabilities[right], 1e-12)
     note = (
-        f"After the {window} characters the\nmodel gives {len(characters)} probabilities.\n"
-        f"The target says which one counts:\nloss $= -\\log\\,{chance:.2g} = {-np.log(chance):.2f}$"
+        f"After the last input the model\ngives {len(characters)} probabilities.\n"
+        f"The target says which one counts:\nloss $= -\\ln\\,{chance:.2g} = {-np.log(chance):.2f}$"
     )
     sketch.text(0.25, 0.94, note, size=11, ha="left", linespacing=1.6)
     order = list(np.argsort(-probabilities, kind="stable"))
