@@ -21,14 +21,17 @@ FOLDED = re.compile(
 )
 
 
-def exercises():
-    """Yield (id, source of the set-up cell, source of the stub, text of the cell behind it)."""
+def _exercises():
+    """Yield the sources of the set-up cell, the stub and the cell behind it, for each exercise."""
     for path in CHAPTERS:
         cells = nbformat.read(path, as_version=4).cells
         setup = next(cell.source for cell in cells if cell.cell_type == "code")
         for cell, behind in zip(cells, [*cells[1:], None], strict=True):
             if "exercise" in cell.metadata.get("tags", []):
                 yield pytest.param(setup, cell.source, behind.source, id=cell.id)
+
+
+EXERCISES = list(_exercises())
 
 
 def run(setup, source, call):
@@ -50,13 +53,13 @@ def split_off_call(stub):
     return "\n".join(stub.splitlines()[: last.lineno - 1]), call
 
 
-@pytest.mark.parametrize(("setup", "stub", "behind"), exercises())
+@pytest.mark.parametrize(("setup", "stub", "behind"), EXERCISES)
 def test_stub_waits(setup, stub, behind):
     body, call = split_off_call(stub)
     assert run(setup, body, call).state == "waiting"
 
 
-@pytest.mark.parametrize(("setup", "stub", "behind"), exercises())
+@pytest.mark.parametrize(("setup", "stub", "behind"), EXERCISES)
 def test_solution_is_right(setup, stub, behind):
     body, call = split_off_call(stub)
     folded = FOLDED.search(behind)
@@ -69,6 +72,6 @@ def test_solution_is_right(setup, stub, behind):
 def test_every_check_belongs_to_an_exercise():
     called = {
         ast.parse(split_off_call(exercise.values[1])[1]).body[0].value.func.attr
-        for exercise in exercises()
+        for exercise in EXERCISES
     }
     assert called == set(checks.__all__)
