@@ -206,6 +206,14 @@ WAVE = np.sin(np.arange(600) / 7)
 REVIEW = ("An unforgettable $5 film, never dull, and its ending is worth the wait. " * 16).split()
 
 VISITORS = [240, 272, 295, 292, 328, 383, 332, 251, 274, 296, 313, 339, 374, 331, 234, 264]
+FORECASTS = {"first": np.array([290, 335, 370]), "second": np.array([300, 301, 299])}
+ERRORS = {
+    "first": np.array([15, 20, 21]),
+    "second": np.array([43, 44, 43]),
+    "same as today": np.array([39, 59, 70]),
+    "same as last week": np.array([24, 24, 24]),
+    "mean": np.array([44, 45, 44]),
+}
 NUMBERS = np.array(
     [
         [[-0.4702, 0.5864], [-0.8888, 1.2364], [-1.3075, 1.8865]],
@@ -218,6 +226,8 @@ NUMBERS = np.array(
 EXAMPLES = {
     "activations": [((np.arange(1, 4)[:, None] * np.ones(5), *NUMBERS, -NUMBERS[2][:, 1:]), {})],
     "time_series": [((VISITORS,), {})],
+    "forecasts_and_errors": [((np.array(VISITORS), FORECASTS["first"] + 9, FORECASTS, ERRORS), {})],
+    "influence_patterns": [((dict.fromkeys(("one", "two", "many"), np.tri(4, 6)),), {})],
     "embedding_lookup": [
         ((*SENTENCE, embedding_weight()), {}),
         ((["good", "<pad>"], [2, 0], embedding_weight(4, 1)), {}),
