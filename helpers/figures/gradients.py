@@ -26,8 +26,8 @@ def chain_of_factors(weights: Sequence[float] = (0.8, 1.0, 1.2), steps: int = 20
         f"{weights[0] ** steps:.2g} over {steps} steps, for w = {one} it stays 1, for w = {high} "
         f"it grows to {weights[2] ** steps:.0f}."
     )
-    board = Sketch(7.5, 4.95, alt)
-    _chain(board, y=3.86)
+    board = Sketch(7.5, 4.8, alt)
+    _chain(board, y=3.71)
     titles = [
         rf"$|w|\,<\,1$, here {low}: vanishes",
         rf"$|w|\,=\,1$, here {one}: is kept",
@@ -75,7 +75,7 @@ def _chain(board: Sketch, y: float) -> None:
 def _bars(board: Sketch, left: float, w: float, steps: int, title: str) -> None:
     """Plot what is left of a gradient of 1 at step t on its way back to step k."""
     width, height = board.figure.get_size_inches()
-    ax = board.figure.add_axes((left / width, 0.52 / height, 2.05 / width, 1.35 / height))
+    ax = board.figure.add_axes((left / width, 0.37 / height, 2.05 / width, 1.35 / height))
     ax.bar(
         np.arange(-steps, 1),
         float(w) ** np.arange(steps, -1, -1),
