@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 
 from helpers import checks
-from helpers.checks import chapter_01
+from helpers.checks import chapter_01, core
 
 
 def windows(width_shift=0, label_shift=0, drop=0, step=1, backwards=False, ahead_fixed=None):
@@ -31,6 +32,10 @@ def splits(kind="right"):
             return order[test_days:], order[:test_days]
         if kind == "straddles":
             return np.arange(cut - width), test
+        if kind == "both straddle":
+            return np.arange(cut - width), np.arange(cut - width - horizon + 1, last + 1)
+        if kind == "test begins early":
+            return train[:-horizon], np.arange(cut - width - 1, last + 1)
         if kind == "past":
             return np.arange(test_days, last + 1), np.arange(test_days - width)
         if kind == "wasteful":
@@ -40,7 +45,7 @@ def splits(kind="right"):
         if kind == "windows missing":
             return train[1:], test
         if kind == "overlap":
-            return train, np.arange(cut - width - horizon, last + 1)
+            return train, np.arange(cut - width - horizon + 1, last + 1)
         return train, test
 
     return split
@@ -52,6 +57,24 @@ def seasonal(history):
 
 def weekday_mean(history):
     return [history[(len(history) + k) % 7 :: 7].mean() for k in range(3)]
+
+
+def no_weather(history):
+    days = np.arange(len(history) + 3)
+    # Another way to the same: a sine of the week, its overtones, and the trend.
+    angles = 2 * np.pi * np.outer(days, [1, 2, 3]) / 7
+    parts = np.column_stack([np.ones(len(days)), days, np.sin(angles), np.cos(angles)])
+    return parts[-3:] @ np.linalg.lstsq(parts[:-3], history, rcond=None)[0]
+
+
+def linear(width):
+    def predict(history):
+        rows = sliding_window_view(history, width + 3)
+        inputs = np.column_stack([rows[:, :width], np.ones(len(rows))])
+        weights = np.linalg.lstsq(inputs, rows[:, width:], rcond=None)[0]
+        return np.append(history[-width:], 1) @ weights
+
+    return predict
 
 
 def shifted(history):
@@ -79,7 +102,17 @@ WRONG = {
     ],
     "split_in_time": [
         (splits(kind),)
-        for kind in ("random", "straddles", "past", "wasteful", "too far", "windows missing")
+        for kind in (
+            "random",
+            "straddles",
+            "overlap",
+            "both straddle",
+            "test begins early",
+            "past",
+            "wasteful",
+            "too far",
+            "windows missing",
+        )
     ],
     "time_to_batch": [
         (lambda x: x.reshape(x.shape[1], x.shape[0], -1),),
@@ -121,6 +154,8 @@ WRONG = {
         (lambda h: np.repeat(h.mean(), 3),),
         (chapter_01._line,),
         (weekday_mean,),
+        (no_weather,),
+        (linear(21),),
         (shifted,),
         (lambda h: h[-3:],),
         (lambda h: h[-1],),
@@ -178,6 +213,7 @@ def test_garbage_gets_a_hint(name):
     [
         ("windows_ahead", (windows(),)),
         ("split_in_time", (splits(),)),
+        ("forecast", (linear(28),)),
         ("time_to_batch", (lambda x: x.permute(1, 0, 2),)),
         (
             "last_real_output",
@@ -189,3 +225,50 @@ def test_garbage_gets_a_hint(name):
 )
 def test_other_right_answers_are_right(name, answers):
     assert getattr(checks, name)(*answers).state == "right"
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "words"),
+    [
+        ("split_in_time", splits("straddles"), "your training windows end too late."),
+        ("split_in_time", splits("overlap"), "your test windows begin too early."),
+        ("split_in_time", splits("both straddle"), "too late, your test windows begin too early."),
+        ("forecast", no_weather, "what does that say about tomorrow"),
+        ("forecast", linear(21), "wanted is 0.93 of that"),
+    ],
+)
+def test_a_hint_names_the_mistake(name, answer, words):
+    verdict = getattr(checks, name)(answer)
+    assert verdict.state == "hint"
+    assert words in verdict.message
+
+
+def views(series, width, ahead):
+    rows = sliding_window_view(series, width + ahead)  # read-only
+    return rows[:, :width], rows[:, -1]
+
+
+def reversed_views(series, width, ahead):
+    inputs, labels = views(series, width, ahead)
+    return np.array(inputs[::-1])[::-1], labels[::-1].copy()[::-1]
+
+
+def lists_of_arrays(series, width, ahead):
+    inputs, labels = views(series, width, ahead)
+    return list(inputs.copy()), labels.copy()
+
+
+@pytest.mark.parametrize("answer", [views, reversed_views, lists_of_arrays])
+def test_any_array_of_numbers_is_read_without_a_warning(answer):
+    # Else torch warns once, and only the first test to see it (filterwarnings: error) would fail.
+    was = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        assert checks.windows_ahead(answer).state == "right"
+    finally:
+        torch.set_warn_always(was)
+
+
+def test_an_array_of_words_is_not_read_as_numbers():
+    with pytest.raises(core.Hint, match="should be numbers"):
+        core.tensor(np.array(["one", "two"]))

@@ -38,6 +38,7 @@ LISTING_WRONG = [
     lambda rnn, x: activations(rnn, x, w=lambda m: m.T),  # transposed
     lambda rnn, x: activations(rnn, x, w=lambda m: 0 * m),  # no recurrence
     lambda rnn, x: activations(rnn, x, shifted=True),  # off by one
+    lambda rnn, x: activations(rnn, x)[::-1],  # the states first
 ]
 
 
@@ -101,7 +102,23 @@ def windows_with_outputs_as_state(rnn, x, window):
     return torch.cat(parts, dim=1)
 
 
+def windows(rnn, x, window, cut=torch.split, dim=1, carry=True):
+    h, parts = None, []
+    for part in cut(x, window, dim):
+        out, h = rnn(part, h if carry else None)
+        parts.append(out)
+    return torch.cat(parts, dim=dim)
+
+
+def windows_of_each_sequence(rnn, x, window):
+    return torch.stack([windows(rnn, one[None], window)[0] for one in x])
+
+
 WINDOWS_WRONG = [
+    lambda rnn, x, window: windows(rnn, x, window, dim=0, carry=False),  # the batch cut
+    lambda rnn, x, window: windows(rnn, x, window, cut=torch.chunk),  # so many pieces, not so long
+    lambda rnn, x, window: windows(rnn, x, 1),  # step by step
+    lambda rnn, x, window: rnn(x)[0],  # all at once
     windows_from_zero,
     windows_without_the_rest,
     windows_last_only,
@@ -127,10 +144,16 @@ READINGS_WRONG = [
 # --- through_time -------------------------------------------------------------------------------
 
 
-def gradients(x, h, W_hh, d_h, *, steps=None, slope=True, offset=1, flip=False, again=False):
+def slope_of_tanh(h, t):
+    return 1 - h[t] ** 2
+
+
+def gradients(
+    x, h, W_hh, d_h, *, steps=None, slope=slope_of_tanh, offset=1, flip=False, again=False
+):
     grad_x, grad_h, d_last = torch.zeros(len(W_hh), x.shape[1]), torch.zeros_like(W_hh), d_h
     for t in list(range(len(x), 0, -1))[:steps]:
-        d_z = d_h * (1 - h[t] ** 2) if slope else d_h
+        d_z = d_h * slope(h, t)
         grad_x += torch.outer(d_z, x[t - 1])
         grad_h += torch.outer(d_z, h[t - offset])
         d_h = (W_hh if flip else W_hh.T) @ d_z + (d_last if again else 0)
@@ -149,7 +172,9 @@ def transposed_xh(*args):
 
 TIME_WRONG = [
     lambda *a: gradients(*a, steps=1),  # the term from t + 1 forgotten
-    lambda *a: gradients(*a, slope=False),
+    lambda *a: gradients(*a, slope=lambda h, t: 1),
+    lambda *a: gradients(*a, slope=lambda h, t: 1 - torch.tanh(h[t]) ** 2),  # tanh twice
+    lambda *a: gradients(*a, slope=lambda h, t: 1 - h[t - 1] ** 2),  # that of the step before
     lambda *a: gradients(*a, offset=0),  # h(t) for h(t - 1)
     lambda *a: gradients(*a, flip=True),
     lambda *a: gradients(*a, again=True),  # a loss at every step
@@ -202,7 +227,7 @@ RIGHT = {
     "rnn_parameters": 3760,
     "repaired_listing": activations,
     "state_after_last_day": lambda rnn, x: rnn(x.transpose(0, 1))[1][0],
-    "in_windows": lambda rnn, x, window: rnn(x)[0],
+    "in_windows": windows,
     "both_readings": lambda out: torch.cat([out[:, -1, :3], out[:, 0, 3:]], dim=1),
     "through_time": gradients,
     "any_rnn": by_hand,
@@ -251,6 +276,30 @@ def test_every_wrong_answer_has_a_hint_of_its_own(name):
     assert [v.state for v in verdicts] == ["hint"] * len(verdicts)
     assert len({v.message for v in verdicts}) == len(verdicts)
     assert not any("could not be checked" in v.message for v in verdicts)
+
+
+# Hints that name the mistake where an older check said only that the answer is not right.
+NAMED = [
+    ("repaired_listing", lambda rnn, x: activations(rnn, x)[::-1], "net inputs first"),
+    ("in_windows", WINDOWS_WRONG[0], "You cut the batch"),
+    ("in_windows", lambda rnn, x, window: windows(rnn, x, window, dim=0), "You cut the batch"),
+    ("in_windows", WINDOWS_WRONG[1], "pieces of 3, 3, 3, 1 step"),
+    ("in_windows", WINDOWS_WRONG[2], "pieces of 1, 1, 1, 1, 1 step"),
+    ("in_windows", WINDOWS_WRONG[3], "pieces of 10 step"),
+    ("through_time", TIME_WRONG[2], "already the tanh"),
+    ("through_time", TIME_WRONG[3], "The slope belongs to"),
+]
+
+
+@pytest.mark.parametrize(("name", "answer", "words"), NAMED)
+def test_a_hint_names_the_mistake(name, answer, words):
+    verdict = getattr(checks, name)(answer)
+    assert verdict.state == "hint"
+    assert words in verdict.message
+
+
+def test_windows_may_be_read_sequence_by_sequence():
+    assert checks.in_windows(windows_of_each_sequence).state == "right"
 
 
 @pytest.mark.parametrize("name", RIGHT)

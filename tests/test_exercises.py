@@ -1,7 +1,8 @@
 """Exercises as they stand in the notebooks: the stub waits, the folded solution is right.
 
 An exercise is a code cell tagged `exercise`, whose last line calls its check, and behind it a
-markdown cell with the folded solution. It needs nothing but the set-up cell of its chapter.
+markdown cell with the folded solution. It needs nothing but the set-up cell of its chapter, and
+functions that the chapter has defined before: those that its solution calls.
 """
 
 import ast
@@ -26,9 +27,32 @@ def _exercises():
     for path in CHAPTERS:
         cells = nbformat.read(path, as_version=4).cells
         setup = next(cell.source for cell in cells if cell.cell_type == "code")
+        known = {}  # the chapter's functions so far
         for cell, behind in zip(cells, [*cells[1:], None], strict=True):
             if "exercise" in cell.metadata.get("tags", []):
-                yield pytest.param(setup, cell.source, behind.source, id=cell.id)
+                solution = FOLDED.search(behind.source)
+                called = functions_called(solution[1] if solution else "", known)
+                source = "\n".join([setup, *called])
+                yield pytest.param(source, cell.source, behind.source, id=cell.id)
+            elif cell.cell_type == "code":
+                known |= functions_of(cell.source)
+
+
+def functions_of(source):
+    """Return the source of each function that a cell defines, by name."""
+    tree = ast.parse(source).body
+    return {node.name: ast.unparse(node) for node in tree if isinstance(node, ast.FunctionDef)}
+
+
+def functions_called(source, known):
+    """Return the sources of the known functions that `source` names, itself or through them."""
+    own = functions_of(source)
+    names = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
+    called = {known[name]: None for name in sorted(names & known.keys() - own.keys())}
+    rest = {name: text for name, text in known.items() if text not in called}
+    for text in list(called):
+        called |= dict.fromkeys(functions_called(text, rest))
+    return list(called)
 
 
 EXERCISES = list(_exercises())

@@ -1,5 +1,6 @@
 """Checks of chapter 2: how data flows through a recurrent net."""
 
+import copy
 import itertools
 
 import torch
@@ -7,7 +8,8 @@ from torch import nn
 
 from helpers.checks.core import Hint, call, close, exercise, tensor
 
-TWISTS = ("later steps", "slope", "offset", "flipped", "every step")  # wrong turns in a gradient
+# Wrong turns in a gradient:
+TWISTS = ("later steps", "slope", "tanh twice", "slope early", "offset", "flipped", "every step")
 
 
 @exercise
@@ -43,6 +45,8 @@ def repaired_listing(activations) -> str:
     from_x = tensor(from_x, (5, 3), "The net input from x")
     states = tensor(states, (5, 3), "The hidden states")
     right = _states(x, w_xh, w_hh, b_xh + b_hh)
+    if close(from_x, right):
+        raise Hint("You return the hidden states first; the net inputs first, please.")
     if close(from_x, x @ w_xh.T + b_hh):
         if close(states, right):
             raise Hint(
@@ -112,40 +116,56 @@ def state_after_last_day(last_states) -> str:
 @exercise
 def in_windows(read) -> str:
     """Check read(rnn, x, window): a long sequence in pieces, as if it had been read at once."""
-    rnn, x = _random_rnn(3, 4), _random(2, 10, 3)
-    with torch.no_grad():
-        whole, _ = rnn(x)
-        fresh = torch.cat([rnn(part)[0] for part in x.split(4, dim=1)], dim=1)
-        first = rnn(x[:, :4])[1]
-        stale = torch.cat(
-            [whole[:, :4], *(rnn(part, first)[0] for part in x[:, 4:].split(4, dim=1))], dim=1
-        )
-    answer = tensor(call(read, rnn, x, 4))
-    if answer.shape[1:2] == (8,) and close(answer, whole[:, :8]):
-        raise Hint(
-            "10 steps in windows of 4: two steps are left over at the end, and yours are lost."
-        )
-    if answer.shape == whole.shape and close(answer[:, :4], whole[:, :4]):
-        if close(answer, fresh):
+    for steps, window in ((10, 4), (11, 3)):
+        rnn, x = _random_rnn(3, 4), _random(5, steps, 3)
+        pieces = x.split(window, dim=1)
+        with torch.no_grad():
+            whole, _ = rnn(x)
+            fresh = torch.cat([rnn(part)[0] for part in pieces], dim=1)
+            state = rnn(pieces[0])[1]
+            stale = [whole[:, :window], *(rnn(part, state)[0] for part in pieces[1:])]
+        noted, shapes = _noting(rnn)
+        try:
+            answer = tensor(call(read, noted, x, window))
+        finally:  # a batch cut in pieces may also have stopped with an error of its own
+            if any(len(s) == 3 and s[0] < len(x) and s[1] > window for s in shapes):
+                raise Hint(
+                    f"You cut the batch: the net got x with the shape {shapes[0]}. Time is axis 1."
+                )
+        lengths = [shape[-2] for shape in shapes]
+        if close(answer, whole[:, : steps // window * window]):
             raise Hint(
-                "Your first window is right; from step 5 on you get what a net would say that "
-                "has just begun to read."
+                f"{steps} steps in windows of {window}: two steps are left over at the end, and "
+                "yours are lost."
             )
-        if close(answer, stale):
+        if answer.shape == whole.shape and close(answer[:, :window], whole[:, :window]):
+            if close(answer, fresh):
+                raise Hint(
+                    f"Your first window is right; from step {window + 1} on you get what a net "
+                    "would say that has just begun to read."
+                )
+            if close(answer, torch.cat(stale, dim=1)):
+                raise Hint(
+                    "Two windows are right. The third begins with the state after the first "
+                    "window, not with that after the second."
+                )
+        if close(answer, whole[:, -len(pieces[-1][0]) :]):
+            raise Hint("Only the last window came back. All outputs are asked for, side by side.")
+        answer = tensor(answer, (5, steps, 4), "Your answer")
+        if not close(answer, whole):
+            raise Hint("The shape is right; the values differ from those of one call on all of x.")
+        wanted = [part.shape[1] for part in pieces]
+        if sorted(lengths) != sorted(wanted * max(1, len(lengths) // len(wanted))):
+            read_steps = ", ".join(map(str, lengths[:5])) or "0"
             raise Hint(
-                "Two windows are right. The third begins with the state after the first window, "
-                "not with that after the second."
+                f"The values are right. But you read pieces of {read_steps} step(s); windows of "
+                f"{window} were asked for."
             )
-    if close(answer, whole[:, -2:]):
-        raise Hint("Only the last window came back. All outputs are asked for, side by side.")
-    answer = tensor(answer, (2, 10, 4), "Your answer")
-    if not close(answer, whole):
-        raise Hint("The shape is right; the values differ from those of one call on all of x.")
-    if not close(tensor(call(read, rnn, -x, 4)), rnn(-x)[0].detach()):
-        raise Hint(
-            "The first text is read correctly, a second one is not: it starts with a state that "
-            "the first has left behind."
-        )
+        if not close(tensor(call(read, rnn, -x, window)), rnn(-x)[0].detach()):
+            raise Hint(
+                "The first text is read correctly, a second one is not: it starts with a state "
+                "that the first has left behind."
+            )
     return "The same as in one call, for windows of any length, and a new text starts afresh."
 
 
@@ -210,6 +230,10 @@ def through_time(gradients) -> str:
         "The slope of tanh is missing: 1 - h² stands between the state and its net input.": wrong[
             "slope"
         ][0],
+        "h is already the tanh of the net input, so the slope is 1 - h²: you took the tanh once "
+        "more.": wrong["tanh twice"][0],
+        "The slope belongs to the state of the same step: in step t that is h(t), which is "
+        "h[t].": wrong["slope early"][0],
         "On the way from h(t) to h(t-1), W_hh goes the wrong way round: backward it is "
         "transposed.": wrong["flipped"][0],
         "You let the loss enter at every step; here it depends on the last state alone.": wrong[
@@ -270,6 +294,18 @@ def _refuse(*_, **__):
     raise RuntimeError("here the layer itself is out of order, only its weights can be read")
 
 
+def _noting(rnn: nn.RNN) -> tuple[nn.RNN, list[tuple[int, ...]]]:
+    """Return a copy of ``rnn`` and a list that receives the shape of the input of each call."""
+    noted, shapes = copy.deepcopy(rnn), []
+
+    def forward(input, hx=None):
+        shapes.append(tuple(input.shape))
+        return rnn(input, hx)
+
+    noted.forward = forward
+    return noted, shapes
+
+
 def _random(*shape: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(sum(shape))
     return torch.randn(*shape, generator=generator)
@@ -298,7 +334,9 @@ def _backward(x, h, w_hh, d_h, twist: str = "") -> tuple[torch.Tensor, torch.Ten
     grad_x, grad_h = torch.zeros(len(w_hh), x.shape[1]), torch.zeros_like(w_hh)
     d_last = d_h
     for t in range(len(x), 0, -1):
-        d_z = d_h if twist == "slope" else d_h * (1 - h[t] ** 2)
+        state = h[t - 1] if twist == "slope early" else h[t]
+        state = torch.tanh(state) if twist == "tanh twice" else state
+        d_z = d_h if twist == "slope" else d_h * (1 - state**2)
         grad_x += torch.outer(d_z, x[t - 1])
         grad_h += torch.outer(d_z, h[t] if twist == "offset" else h[t - 1])
         if twist == "later steps":

@@ -117,7 +117,11 @@ def tensor(value: Any, shape: tuple[int, ...] | None = None, what: str = "The an
     Raises:
         Hint: if it is not numeric or has another shape.
     """
+    rows = value if isinstance(value, list | tuple) else [value]
     try:
+        if any(isinstance(row, np.ndarray) for row in rows):
+            # A copy: torch refuses a reversed view, and warns of a read-only one.
+            value = np.array(value, order="C")
         out = torch.as_tensor(value).detach().cpu().double()
     except (TypeError, ValueError, RuntimeError):
         raise Hint(f"{what} should be numbers, this is a {type(value).__name__}.") from None

@@ -150,7 +150,7 @@ def forecasts_and_errors(
     fig, (left, right) = plt.subplots(1, 2, figsize=(7.5, 3.2), width_ratios=[1, 1.05])
     ahead = np.arange(1, len(truth) + 1)
     left.plot(np.arange(1 - len(inputs), 1), inputs, "o-", color=INPUT, markersize=4)
-    left.plot(ahead, truth, "o", mfc="white", mew=1.6, color=OUTPUT, label="what came", zorder=4)
+    left.plot(ahead, truth, "o", mfc="white", mew=1.6, color=INK, label="what came", zorder=4)
     looks = dict(zip(errors, ("D-", "s--", "^-.", "v-.", "x:"), strict=True))
     colors = {name: OUTPUT if k == 0 else MUTED for k, name in enumerate(errors)}
     for name, values in forecasts.items():
