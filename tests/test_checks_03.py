@@ -84,6 +84,11 @@ def clip_zero_by_zero(gradients, max_norm):
     return [g * (max_norm / total_norm(gradients)).clip(max=1) + 0 / g.norm() for g in gradients]
 
 
+def clip_without_guard(gradients, max_norm):
+    total = total_norm(gradients).item()
+    return [g * min(1, max_norm / total) for g in gradients]
+
+
 def clip_in_place(gradients, max_norm):
     for g in gradients:
         g *= min(1, max_norm / 5)
@@ -152,6 +157,18 @@ def step_wrong_loss(model, optimizer, x, y, max_norm):
     return -1.0
 
 
+def step_zero_last(model, optimizer, x, y, max_norm):
+    loss = mse(model(x), y)
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss.item()
+
+
+def step_tensor(model, optimizer, x, y, max_norm):
+    return torch.tensor(step_right(model, optimizer, x, y, max_norm))
+
+
 def step_twice(model, optimizer, x, y, max_norm):
     step_right(model, optimizer, x, y, max_norm)
     return step_right(model, optimizer, x, y, max_norm)
@@ -201,7 +218,28 @@ def state_reset_if_pair(state):
     return state.detach() if isinstance(state, torch.Tensor) else state_zeros(state)
 
 
+def state_leaf(state):
+    if isinstance(state, torch.Tensor):
+        return state.detach().requires_grad_()
+    return tuple(s.detach().requires_grad_() for s in state)
+
+
 # Exercise 3.6
+class Net(nn.Module):
+    """A net that holds a layer and answers with a formula."""
+
+    def __init__(self, formula, layer=nn.RNN):
+        super().__init__()
+        self.rnn, self.formula = layer(2, 2), formula
+
+    def forward(self, x):
+        return self.formula(x)
+
+
+def dead(x):
+    return torch.full((len(x), 1), 7.0)
+
+
 def always_one(x):
     return torch.ones(len(x), 1)
 
@@ -261,6 +299,7 @@ WRONG = {
         clip_not,
         clip_flat,
         clip_zero_by_zero,
+        clip_without_guard,
         clip_in_place,
     ],
     checks.clipped_step: [
@@ -272,6 +311,7 @@ WRONG = {
         step_by_value,
         step_silent,
         step_wrong_loss,
+        step_tensor,
         step_twice,
     ],
     checks.carry_state: [
@@ -285,20 +325,18 @@ WRONG = {
         state_reset_if_pair,
     ],
     checks.adding_solved: [
-        always_one,
-        second_only,
-        first_only,
-        ignores_marks,
-        off_by_a_half,
-        every_step,
-        exploded,
+        *map(Net, (always_one, second_only, first_only, ignores_marks, off_by_a_half)),
+        *map(Net, (every_step, exploded, dead)),
+        adding_right,  # a formula
+        Net(adding_right, nn.LSTM),
+        Net(adding_right, nn.Linear),
     ],
 }
 RIGHT = {
     checks.steps_until_vanished: steps_right,
     checks.first_up_then_down: torch.tensor([[0.9, 20.0], [0.0, 0.9]]),
     checks.clipped_step: step_right,
-    checks.adding_solved: adding_right,
+    checks.adding_solved: Net(adding_right),
 }
 NAMES = [check.__name__ for check in WRONG]
 
@@ -315,6 +353,31 @@ def test_each_wrong_answer_has_its_own_hint(check):
 @pytest.mark.parametrize("check", RIGHT, ids=[check.__name__ for check in RIGHT])
 def test_right_answer(check):
     assert check(RIGHT[check]).state == "right"
+
+
+def test_a_leaf_has_no_history():
+    assert checks.carry_state(state_leaf).state == "right"
+
+
+@pytest.mark.parametrize("layer", [nn.LSTM, nn.GRU, nn.LSTMCell, nn.GRUCell])
+def test_the_evening_is_about_a_plain_net(layer):
+    assert "LSTM or a GRU" in checks.adding_solved(Net(adding_right, layer)).message
+    assert checks.adding_solved(Net(adding_right, nn.RNNCell)).state == "right"
+
+
+@pytest.mark.parametrize("step", [step_without_zero, step_zero_last])
+def test_an_old_gradient_is_named(step):
+    assert "before the call" in checks.clipped_step(step).message
+
+
+def test_a_dead_net_is_told_to_clip():
+    assert "Clip" in checks.adding_solved(Net(dead)).message
+    assert "plateau" in checks.adding_solved(Net(always_one)).message
+
+
+def test_one_step_is_singular():
+    verdict = checks.first_up_then_down(torch.tensor([[0.9, 1.0], [0.0, 0.1]]))
+    assert "1 step;" in verdict.message
 
 
 @pytest.mark.parametrize("check", WRONG, ids=NAMES)

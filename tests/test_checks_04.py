@@ -41,6 +41,26 @@ def opened(hh=0.0, block=1, layers=None):
     return function
 
 
+def zeroed(names):
+    """Make a function that opens the forget gates and zeroes whole biases on the way."""
+
+    def function(input_size, hidden_size, num_layers, b):
+        lstm = nn.LSTM(input_size, hidden_size, num_layers, batch_first=True)
+        rows = slice(hidden_size, 2 * hidden_size)
+        with torch.no_grad():
+            for layer in range(num_layers):
+                for name in ("ih", "hh"):
+                    bias = getattr(lstm, f"bias_{name}_l{layer}")
+                    bias[rows] = b if name == "ih" else 0.0
+                    if name in names:
+                        kept = bias[rows].clone()
+                        bias.zero_()
+                        bias[rows] = kept
+        return lstm
+
+    return function
+
+
 def everything(input_size, hidden_size, num_layers, b):
     lstm = nn.LSTM(input_size, hidden_size, num_layers, batch_first=True)
     with torch.no_grad():
@@ -118,6 +138,7 @@ WRONG = {
         opened(block=3),  # output gate
         opened(layers=1),  # the first layer only
         everything,
+        zeroed(["ih", "hh"]),
         lambda i, h, n, b: nn.LSTM(i, h, n),  # untouched
         lambda i, h, n, b: nn.LSTM(i, h, n, bias=False),
         lambda i, h, n, b: nn.LSTM(i, h, 1),
@@ -170,6 +191,21 @@ def test_stub_waits(name):
     stub = ... if name == "latch" else lambda *answers: ...
     assert getattr(checks, name)(stub).state == "waiting"
     assert getattr(checks, name)(...).state == "waiting"
+
+
+@pytest.mark.parametrize("names", [["ih", "hh"], ["ih"], ["hh"]])
+def test_the_other_gates_stay_alone(names):
+    assert "have been set as well" in checks.open_forget_gates(zeroed(names)).message
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_stack_of_blocks_is_no_matrix():
+    verdict = checks.from_iofg(lambda W: W.reshape(4, -1, W.shape[1]))
+    assert "came back with the shape" in verdict.message
+
+
+def test_a_type_has_no_article():
+    assert "this is of type int" in checks.last_layer_state(3).message
 
 
 def throws(*_):

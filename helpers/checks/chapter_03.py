@@ -12,7 +12,7 @@ from helpers.checks.core import Hint, call, close, exercise, tensor
 def _run(function: Callable, *args: Any) -> Any:
     """Call with the arguments themselves, not copies: for functions that are to change them."""
     if not callable(function):
-        raise Hint(f"A function is expected here, this is a {type(function).__name__}.")
+        raise Hint(f"A function is expected here, this is of type {type(function).__name__}.")
 
     def run():
         return (function(*args),)  # a tuple, so that None is an answer like any other
@@ -80,12 +80,16 @@ def first_up_then_down(W) -> str:
     if top <= 10:
         raise Hint(
             f"Right idea: it can grow. But the largest norm is {top:.2f}, after "
-            f"{norms.index(top)} steps; 10 is the aim."
+            f"{_steps(norms.index(top))}; 10 is the aim."
         )
     return (
         f"Spectral radius {radius:.2f}, and still the norm climbs to {top:.1f} "
-        f"(after {norms.index(top)} steps) before it vanishes."
+        f"(after {_steps(norms.index(top))}) before it vanishes."
     )
+
+
+def _steps(n: int) -> str:
+    return "1 step" if n == 1 else f"{n} steps"
 
 
 @exercise
@@ -127,7 +131,11 @@ def clip_by_norm(function) -> str:
             "A gradient that is shorter than max_norm comes back changed. Clipping only shortens."
         )
     zero = [torch.zeros(2), torch.zeros(2, 2)]
-    if not _all_close(_gradients(call(function, zero, 1.0), zero), zero):
+    try:
+        out = call(function, zero, 1.0)
+    except Hint as hint:
+        raise Hint(f"With a gradient that is zero everywhere, {hint}") from None
+    if not _all_close(_gradients(out, zero), zero):
         raise Hint("A gradient that is zero everywhere comes back as something else (0 / 0?).")
     return "One norm for all, one factor for all, and never longer: the direction is kept."
 
@@ -172,6 +180,11 @@ def clipped_step(train_step) -> str:
                 raise _stub()
             raise Hint("The step is made, but the function does not return the loss.")
         _judge_step(step, g, stale, limit)
+        if isinstance(result, torch.Tensor):
+            raise Hint(
+                "The step is right, but the loss comes back as a tensor. A float is asked for: "
+                "loss.item() gives it."
+            )
         if not close(tensor(result, what="The loss").squeeze(), loss.item(), tol=1e-3):
             raise Hint("The step is right, but what is returned is not the loss of this batch.")
     return "Each call makes one step, of at most max_norm times the learning rate."
@@ -184,6 +197,12 @@ def _stub() -> Exception:
     except Exception as waiting:
         return waiting
     return Hint("Nothing is returned.")
+
+
+STALE = (
+    "But a gradient that was there before the call is still in it: empty it before backward, not "
+    "after step."
+)
 
 
 def _judge_step(step: torch.Tensor, g: torch.Tensor, stale: torch.Tensor, limit: float) -> None:
@@ -203,9 +222,9 @@ def _judge_step(step: torch.Tensor, g: torch.Tensor, stale: torch.Tensor, limit:
             f"{limit}. Was the gradient already there when it was clipped, and not yet used?"
         )
     if close(step, g + stale, tol=1e-3):
-        raise Hint("The step is not clipped, and gradients of the batch before are still in it.")
+        raise Hint(f"The step is not clipped. {STALE}")
     if close(step, clip(g + stale), tol=1e-3):
-        raise Hint("The step is clipped, but gradients of the batch before are still in it.")
+        raise Hint(f"The step is clipped. {STALE}")
     if close(step, stale, tol=1e-3) or close(step, clip(stale), tol=1e-3):
         raise Hint("The step uses only the gradient of the batch before: step comes too early.")
     if close(step, g.clamp(-limit, limit), tol=1e-3):
@@ -233,25 +252,26 @@ def carry_state(carry_on) -> str:
     if out is None:
         raise Hint("For an LSTM the function returns nothing.")
     if isinstance(out, torch.Tensor):
-        raise Hint("For an LSTM one tensor comes back; it needs both, the tuple (h, C).")
+        raise Hint("For an LSTM one tensor comes back; it needs a tuple of two.")
     if not isinstance(out, tuple) or len(out) != 2:
         raise Hint(
-            f"nn.LSTM takes a tuple of two tensors as its state, this is a {type(out).__name__}."
+            "nn.LSTM takes a tuple of two tensors as its state, this is of type "
+            f"{type(out).__name__}."
         )
-    for part, was, name in zip(out, pair, ("h", "C"), strict=True):
+    for part, was, name in zip(out, pair, ("the first tensor", "the second tensor"), strict=True):
         _judge_state(part, was, "nn.LSTM", name)
     return "The values go on, their history stays behind, for one tensor and for two."
 
 
 def _judge_state(out: Any, state: torch.Tensor, layer: str, name: str) -> None:
     if not isinstance(out, torch.Tensor):
-        raise Hint(f"For {layer}, {name} should be a tensor; it is a {type(out).__name__}.")
+        raise Hint(f"For {layer}, {name} should be a tensor; it is of type {type(out).__name__}.")
     if out.shape != state.shape:
         raise Hint(f"For {layer}, {name} changes its shape to {tuple(out.shape)}.")
     if not close(out.detach(), state.detach()):
         what = "is all zeros" if not out.any() else "has other values"
         raise Hint(f"For {layer}, {name} {what}: what the net remembered is lost.")
-    if out.requires_grad:
+    if out.grad_fn is not None:  # a leaf that wants a gradient has no history either
         how = "comes back as it was" if out is state else "is a copy"
         raise Hint(
             f"For {layer}, {name} {how}, with its history: backward would still walk into the "
@@ -274,14 +294,20 @@ def adding_solved(model) -> str:
             return model(x)
 
     if not callable(model):
-        raise Hint(f"The trained model is expected here, this is a {type(model).__name__}.")
+        raise Hint(f"The trained model is expected here, this is of type {type(model).__name__}.")
     out = tensor(call(predict, x), (500, 1), what="What the model gives for 500 sequences")
+    _plain_net(model)
     y = y.double()
     if not torch.isfinite(out).all():
         raise Hint("The model answers with nan or inf: its training has blown up.")
     error = ((out - y) ** 2).mean().item()
     if error < 0.05:
         return f"Mean squared error {error:.4f} over 50 steps, with a constant answer at 0.167."
+    if out.std() < 0.05 and error > 0.2:
+        raise Hint(
+            f"The model gives about the same answer for every sequence ({out.mean():.2f}), far "
+            f"worse than a constant 1: the error is {error:.3g}. Did a step blow it up? Clip."
+        )
     if out.std() < 0.05:
         raise Hint(
             f"The model gives about the same answer for every sequence ({out.mean():.2f}); mean "
@@ -303,3 +329,16 @@ def adding_solved(model) -> str:
     if fits(numbers.sum(1)):
         raise Hint(f"The model adds up all numbers and ignores the marks (error {error:.3g}).")
     raise Hint(f"The mean squared error is {error:.3g}; below 0.05 is the aim.")
+
+
+def _plain_net(model: Any) -> None:
+    """Raise a hint if this is no module with a plain recurrent layer."""
+    if not isinstance(model, nn.Module):
+        raise Hint(
+            f"A trained net is asked for, an nn.Module; this is of type {type(model).__name__}."
+        )
+    layers = list(model.modules())
+    if any(isinstance(layer, nn.LSTM | nn.GRU | nn.LSTMCell | nn.GRUCell) for layer in layers):
+        raise Hint("There is an LSTM or a GRU in this model; the plain nn.RNN can do it.")
+    if not any(isinstance(layer, nn.RNN | nn.RNNCell) for layer in layers):
+        raise Hint("There is no nn.RNN in this model: what adds up the numbers?")

@@ -102,7 +102,9 @@ def from_iofg(function: Callable) -> str:
         rows = torch.arange(4.0 * hidden * columns).reshape(4 * hidden, columns)
         i, o, f, g = rows.chunk(4)
         answer = tensor(call(function, rows))
-        if answer.shape != rows.shape and not close(answer.T, torch.cat([i, f, g, o])):
+        if answer.shape != rows.shape and not (
+            answer.dim() == 2 and close(answer.T, torch.cat([i, f, g, o]))
+        ):
             raise Hint(
                 f"A matrix of shape {tuple(rows.shape)} came back with the shape "
                 f"{tuple(answer.shape)}. Rows change places, nothing is added or lost."
@@ -137,7 +139,7 @@ def open_forget_gates(function: Callable) -> str:
         torch.manual_seed(4)
         lstm = call(function, 3, size, layers, b)
         if not isinstance(lstm, nn.LSTM):
-            raise Hint(f"An nn.LSTM is expected, this is a {type(lstm).__name__}.")
+            raise Hint(f"An nn.LSTM is expected, this is of type {type(lstm).__name__}.")
         if (lstm.input_size, lstm.hidden_size, lstm.num_layers) != (3, size, layers):
             raise Hint("The layer has other sizes than those that were asked for.")
         if not lstm.bias:
@@ -157,6 +159,13 @@ def _forget_rows(ih: torch.Tensor, hh: torch.Tensor, size: int, b: float, layer:
     if all(is_b):
         raise Hint("All four blocks start at b. Only the forget gate is meant to be opened.")
     if is_b[1]:
+        for row, name in ((0, "input gate"), (2, "candidate"), (3, "output gate")):
+            rows = slice(row * size, (row + 1) * size)
+            if any(bool((bias[rows] == bias[rows][0]).all()) for bias in (ih, hh)):
+                raise Hint(
+                    f"The forget gates are right, but biases of the {name} have been set as well. "
+                    "Change only the rows of the forget gate."
+                )
         return
     for row, name in ((0, "input gate"), (2, "candidate"), (3, "output gate")):
         if is_b[row] or close(total[row], torch.full((size,), 2 * b), 1e-4):

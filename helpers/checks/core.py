@@ -78,7 +78,7 @@ def call(function: Callable, *args: Any, **kwargs: Any) -> Any:
         Hint: if it is not a function, raises, does not end, or changes its input.
     """
     if not callable(function):
-        raise Hint(f"A function is expected here, this is a {type(function).__name__}.")
+        raise Hint(f"A function is expected here, this is of type {type(function).__name__}.")
     name = getattr(function, "__name__", "your function")
     mine, kw = copy.deepcopy((args, kwargs))
     box: dict[str, Any] = {}

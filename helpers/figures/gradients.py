@@ -95,7 +95,7 @@ def _bars(board: Sketch, left: float, w: float, steps: int, title: str) -> None:
     ax.annotate(
         f"{end:.2g}" if end < 10 else f"{end:.0f}",
         (-steps - 0.4, end),
-        xytext=(0, 3),
+        xytext=(5, 3),
         textcoords="offset points",
         ha="left",
         fontsize=9.5,

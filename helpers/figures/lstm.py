@@ -31,32 +31,31 @@ def _operation(board: Sketch, x, y, sign: str):
 def _legend(board: Sketch, x, y):
     """Say, in one line that begins at (x, y), what the nodes of the cell mean."""
     _operation(board, x, y, "*")
-    board.text(x + 0.25, y, "product", 10, ha="left")
-    _operation(board, x + 1.1, y, "+")
-    board.text(x + 1.35, y, "sum, both unit by unit", 10, ha="left")
+    _operation(board, x + 0.45, y, "+")
+    board.text(x + 0.7, y, "product and sum, unit by unit", 10, ha="left")
     board.box(x + 3.3, y, "", "plain", 0.34, 0.26).set(facecolor=tint(COLORS["muted"], 0.3))
     board.text(x + 3.55, y, "layer with weights", 10, ha="left")
 
 
 def lstm_cell() -> Figure:
-    """Figure 9: one step of an LSTM, every gate with its formula."""
+    """Figure 9: one step of an LSTM."""
     board = Sketch(
         7.5,
-        5.55,
+        4.5,
         "One step of an LSTM cell. Along the top the cell state runs from C(t-1) to C(t), an edge "
         "with weight 1: it is multiplied by the forget gate f and the product of input gate i and "
         "candidate g is added to it. Below, four boxes, three with sigma and one with tanh, each "
         "get x(t) and h(t-1). The hidden state h(t) is the output gate o times tanh of C(t).",
     )
-    top, rail, gates, middle = 5.05, 2.15, 2.82, 4.05
+    top, rail, gates, middle = 4.0, 1.1, 1.77, 3.0
     x_in, x_f, x_i, x_g, x_o, x_h = 1.22, 1.8, 2.8, 3.8, 4.8, 5.9
-    board.frame(1.0, 1.82, 5.5, 3.6).set(facecolor=tint(COLORS["muted"], 0.04))
+    board.frame(1.0, 0.77, 5.5, 3.6).set(facecolor=tint(COLORS["muted"], 0.04))
 
     cell_in = board.circle(0.45, top, r"$C^{(t-1)}$", radius=0.36, size=12)
     cell_out = board.circle(7.05, top, r"$C^{(t)}$", radius=0.36)
     board.circle(0.45, rail, r"$h^{(t-1)}$", radius=0.36, size=12)
     hidden_out = board.circle(7.05, rail, r"$h^{(t)}$", radius=0.36)
-    board.circle(x_in, 1.42, r"$x^{(t)}$", "input", radius=0.31)
+    board.circle(x_in, 0.37, r"$x^{(t)}$", "input", radius=0.31)
 
     forget, add = _operation(board, x_f, top, "*"), _operation(board, x_g, top, "+")
     write, read = _operation(board, x_g, middle, "*"), _operation(board, x_h, middle - 0.2, "*")
@@ -66,7 +65,7 @@ def lstm_cell() -> Figure:
 
     _wire(board, (0.83, rail), (x_in, rail), kind="recurrent")
     _wire(board, (x_in, rail), (x_o, rail))
-    _wire(board, (x_in, rail), (x_in, 1.73), kind="input")
+    _wire(board, (x_in, rail), (x_in, 0.68), kind="input")
     board.ax.plot(x_in, rail, "o", color=COLORS["plain"], markersize=5, zorder=4)
     for x, sign, size, name in (
         (x_f, r"$\sigma$", 16, "forget gate"),
@@ -91,7 +90,7 @@ def lstm_cell() -> Figure:
     for x, label in ((x_f, "f"), (x_i, "i"), (x_g, "g"), (x_o, "o")):
         board.text(x + 0.08, gates + 0.44, f"${label}^{{(t)}}$", 13, ha="left")
 
-    squash = board.box(x_h, 4.5, "tanh", "plain", width=0.62, height=0.36, size=12)
+    squash = board.box(x_h, 3.45, "tanh", "plain", width=0.62, height=0.36, size=12)
     squash.set(facecolor="white")
     board.ax.plot(x_h, top, "o", color=COLORS["recurrent"], markersize=6, zorder=4)
     board.arrow((x_h, top), squash)
@@ -99,17 +98,7 @@ def lstm_cell() -> Figure:
     _wire(board, (x_h, middle - 0.37), (x_h, rail), (x_h + 0.2, rail))
     board.arrow((x_h + 0.15, rail), hidden_out)
 
-    _legend(board, 2.05, 1.42)
-    formulas = [
-        rf"${gate}^{{(t)}} = {sign}\,(W_{{x{gate}}}\, x^{{(t)}} + W_{{h{gate}}}\, h^{{(t-1)}}"
-        rf" + b_{gate})$"
-        for gate, sign in (("f", r"\sigma"), ("i", r"\sigma"), ("g", r"\tanh"), ("o", r"\sigma"))
-    ]
-    formulas.append(r"$C^{(t)} = f^{(t)} \odot C^{(t-1)} + i^{(t)} \odot g^{(t)}$")
-    formulas.append(r"$h^{(t)} = o^{(t)} \odot \tanh C^{(t)}$")
-    for n, formula in enumerate(formulas):
-        x, y = (0.35, 4.05)[n // 3], (0.92, 0.56, 0.2)[n % 3]
-        board.text(x, y, formula, 12, ha="left")
+    _legend(board, 2.05, 0.37)
     return board.figure
 
 
