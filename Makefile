@@ -1,5 +1,7 @@
 # make lab       open JupyterLab on chapter 1
 # make test      everything: unit tests, and every cell of every chapter re-executed and compared
+# make site      turn the stored chapters into a web site, _site/html; nothing is executed
+# make test-browser   the site, and every chapter run in JupyterLab, looked at in a browser
 # make outputs   re-execute the chapters and store what they print (the only way outputs change)
 # make lint      ruff: code, tests and notebooks
 #
@@ -9,13 +11,31 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 NOTEBOOKS ?= $(sort $(wildcard notebooks/*.ipynb))
 
-.PHONY: lab test outputs lint clean
+.PHONY: lab test test-browser site outputs lint clean
 
 lab: .venv/ready
 	$(BIN)/jupyter lab $(LAB_ARGS) $(firstword $(NOTEBOOKS))
 
 test: .venv/ready
 	$(BIN)/pytest $(TEST_ARGS)
+
+test-browser: site
+	$(BIN)/pytest tests/browser $(TEST_ARGS)
+
+# KaTeX's style sheet and fonts become part of the site: a reader's browser asks no other host.
+KATEX := _site/node_modules/katex/dist
+site: .venv/site
+	@command -v npm >/dev/null || { echo "make site needs Node.js with npm" >&2; exit 1; }
+	rm -rf _site
+	mkdir -p _site/source
+	cp -r docs/conf.py docs/index.md docs/_static $(wildcard notebooks/*.ipynb) _site/source
+	cp docs/package.json docs/package-lock.json _site
+	npm ci --silent --prefix _site
+	mkdir _site/source/_static/fonts
+	cp $(KATEX)/katex.min.css _site/source/_static
+	cp $(KATEX)/fonts/*.woff2 _site/source/_static/fonts
+	NODE_MODULES=$(CURDIR)/_site/node_modules $(BIN)/sphinx-build -q --fail-on-warning --keep-going \
+	  -d _site/doctrees _site/source _site/html
 
 # Metadata that changes from run to run, or tells of the machine, is not stored.
 outputs: .venv/ready
@@ -39,5 +59,9 @@ lint: .venv/ready
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 
+.venv/site: .venv/ready
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[site,browser]'
+	touch $@
+
 clean:
-	rm -rf .venv
+	rm -rf .venv _site

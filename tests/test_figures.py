@@ -5,6 +5,7 @@ import inspect
 import io
 import itertools
 import string
+from html.parser import HTMLParser
 
 import matplotlib as mpl
 
@@ -154,30 +155,64 @@ def test_show_wants_words(page):
     assert not page
 
 
+def picture(data) -> tuple[dict, Image.Image]:
+    """Parse what ``show`` put on the page: the attributes of the one <img>, and its pixels."""
+    tags = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attrs: tags.append((tag, dict(attrs)))
+    parser.feed(data["text/html"])
+    [(tag, attributes)] = tags
+    assert tag == "img"
+    kind, pixels = attributes.pop("src").split(",")
+    assert kind == "data:image/png;base64"
+    return attributes, Image.open(io.BytesIO(base64.b64decode(pixels)))
+
+
 def test_show_brings_words_and_width_and_closes(page):
     fig = plt.figure(figsize=(5, 2))
-    figures.show(fig, alt="a curve that falls")
-    (data, more) = page[0]
-    assert len(page) == 1
-    assert more["raw"] is True
-    assert more["metadata"] == {"image/png": {"width": 480, "alt": "a curve that falls"}}
-    assert data["text/plain"] == "a curve that falls"
-    image = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+    figures.show(fig, alt='a "curve" that falls & rises,\n1 < 2')
+    [(data, more)] = page
+    assert more == {"raw": True}
+    assert set(data) == {"text/html", "text/plain"}  # an image/png has no words in JupyterLab
+    assert data["text/plain"] == 'a "curve" that falls & rises,\n1 < 2'
+    attributes, image = picture(data)
+    assert attributes == {"alt": data["text/plain"], "width": "480"}
     assert image.size == (960, 384)
-    assert image.info == {"Description": "a curve that falls", "dpi": pytest.approx((192, 192), 1)}
     assert not plt.fignum_exists(fig.number)
+
+
+def test_show_keeps_flat_colours_and_nearly_all_others(page):
+    fig = plt.figure(figsize=(6, 2))
+    fig.text(0.02, 0.02, "words", color=style.INK, size=40)
+    axes = fig.subplots(1, 5)
+    for ax, color in zip(axes, ROLES.values(), strict=False):
+        ax.set_facecolor(color)
+    axes[4].imshow(np.linspace(0, 1, 2000).reshape(40, 50), cmap="viridis")
+    drawn = io.BytesIO()
+    fig.savefig(drawn, dpi=style.INCH * style.SHARPNESS)
+    figures.show(fig, alt="four colours and a gradient")
+    true = np.asarray(Image.open(drawn).convert("RGB"), dtype=int)
+    image = picture(page[0][0])[1]
+    shown = np.asarray(image.convert("RGB"), dtype=int)
+    assert image.mode == "P"
+    assert abs(shown - true).max() <= 255 / 15
+    for color in ("#FFFFFF", *ROLES.values()):
+        here = (true == np.rint(np.array(to_rgb(color)) * 255)).all(axis=2)
+        assert here.sum() > 1000
+        assert (shown == true)[here].all()
 
 
 def test_show_takes_the_words_of_a_diagram(page):
     figures.show(figures.Sketch(2, 1, "two boxes").figure)
     figures.show(figures.Sketch(2, 1, "two boxes").figure, alt="other words")
     assert [data["text/plain"] for data, _ in page] == ["two boxes", "other words"]
+    assert [picture(data)[0]["alt"] for data, _ in page] == ["two boxes", "other words"]
 
 
 def test_one_figure_gives_the_same_image_twice(page):
     for _ in range(2):
         figures.show(figures.character_model())
-    assert page[0][0]["image/png"] == page[1][0]["image/png"]
+    assert page[0] == page[1]
 
 
 # --- Diagrams ----------------------------------------------------------------------------------

@@ -1,0 +1,48 @@
+"""The course as a web site: the stored notebooks as they are, nothing is executed (`make site`)."""
+
+import os
+from pathlib import Path
+
+NODE = Path(os.environ["NODE_MODULES"])  # where `make site` has put KaTeX
+
+project = "Recurrent networks in PyTorch"
+author = "The authors of the course"
+copyright = "the authors of the course. Text and figures CC BY 4.0, code BSD-3-Clause"
+language = "en"
+
+extensions = ["myst_nb", "sphinx_copybutton", "sphinxcontrib.katex"]
+nb_execution_mode = "off"
+nb_merge_streams = True
+myst_enable_extensions = ["dollarmath", "amsmath"]
+myst_heading_anchors = 3
+exclude_patterns = ["_static"]
+
+# Formulas are typeset here, not in the reader's browser: nothing to download, nothing that jumps,
+# and MathML for screen readers. A formula that KaTeX does not know fails the build.
+katex_prerender = True
+katex_js_path = str(NODE / "katex/dist/katex.min.js")
+katex_css_path = "katex.min.css"
+html_math_renderer = "katex"
+
+html_theme = "furo"
+html_title = project
+html_favicon = "_static/favicon.svg"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_js_files = ["site.js"]
+html_show_sphinx = False
+html_show_sourcelink = False
+html_copy_source = False
+pygments_style = "a11y-high-contrast-light"
+pygments_dark_style = "a11y-high-contrast-dark"
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#00507d", "color-brand-content": "#00507d"},
+    "dark_css_variables": {"color-brand-primary": "#7cc4f0", "color-brand-content": "#7cc4f0"},
+    "top_of_page_buttons": [],
+}
+if "GITHUB_REPOSITORY" in os.environ:  # set where the site is published
+    html_theme_options["source_repository"] = (
+        f"https://github.com/{os.environ['GITHUB_REPOSITORY']}"
+    )
+
+copybutton_selector = ".cell_input div.highlight pre, details div.highlight pre"

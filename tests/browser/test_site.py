@@ -1,0 +1,168 @@
+"""The site as `make site` has built it: every page, light and dark, on a desk and on a phone."""
+
+import functools
+import http.server
+import threading
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urlparse
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+SITE = Path(__file__).parents[2] / "_site" / "html"
+CHAPTERS = [path.stem for path in (Path(__file__).parents[2] / "notebooks").glob("*.ipynb")]
+PAGES = sorted(path.name for path in SITE.glob("*.html"))
+PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+
+# What a page says about itself, all solutions unfolded.
+LOOK = """() => {
+  const prose = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT, node =>
+    node.parentElement.closest('pre, code, script, style, .katex') ? 2 : 1);
+  const dollars = [];
+  while (prose.nextNode())
+    if (prose.currentNode.data.includes('$')) dollars.push(prose.currentNode.data.trim());
+  return {
+    dollars,
+    broken: [...document.images].filter(i => !i.naturalWidth).map(i => i.alt || i.src.slice(0, 80)),
+    mute: [...document.images].filter(i => i.alt.length < 20).map(i => i.src.slice(0, 80)),
+    links: [...document.links].map(a => a.href),
+    ids: [...document.querySelectorAll('[id]')].map(e => e.id),
+    formulas: document.querySelectorAll('.katex').length,
+  };
+}"""
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+def serve(folder):
+    """Serve a folder on a free port; return the server, which the caller shuts down."""
+    handler = functools.partial(Quiet, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+@pytest.fixture(scope="module")
+def address():
+    server = serve(SITE)
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+@functools.cache
+def visit(chromium, url, scheme):
+    """Open a page and return what is wrong with it, and what it holds."""
+    wrong = []
+    context = chromium.new_context(color_scheme=scheme, viewport=DESK)
+    page = context.new_page()
+    page.on("console", lambda m: m.type == "error" and wrong.append(f"console: {m.text}"))
+    page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
+    host = urlparse(url).netloc
+
+    def request(request):
+        if urlparse(request.url).scheme.startswith("http") and urlparse(request.url).netloc != host:
+            wrong.append(f"another host: {request.url}")
+
+    page.on("request", request)
+    page.goto(url, wait_until="load")
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    seen = page.evaluate(LOOK)
+    wrong += [f"not a formula: {text[:80]}" for text in seen["dollars"]]
+    wrong += [f"broken picture: {name}" for name in seen["broken"]]
+    wrong += [f"picture without text alternative: {name}" for name in seen["mute"]]
+    # The dark page is the light one in other colours; of a formula, a screen reader gets MathML.
+    rules = [] if scheme == "light" else ["color-contrast"]
+    scope = {"exclude": [[".katex"]]}
+    options = {"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {})
+    for finding in Axe().run(page, context=scope, options=options).response["violations"]:
+        if finding["impact"] in ("serious", "critical") or finding["id"] == "heading-order":
+            nodes = finding["nodes"]
+            first = [f"{node['target']} {node['html'][:120]}" for node in nodes[:3]]
+            wrong.append(f"axe: {finding['id']}, {len(nodes)} times: {first}")
+    page.set_viewport_size(PHONE)
+    if (wide := page.evaluate("document.scrollingElement.scrollWidth")) > PHONE["width"]:
+        wrong.append(f"a phone scrolls sideways: {wide} pixels")
+    context.close()
+    return wrong, seen
+
+
+def test_the_site_is_there():
+    assert PAGES, "no site to look at: make site"
+    assert {f"{name}.html" for name in CHAPTERS} | {"index.html"} <= set(PAGES)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_page(chromium, address, name, scheme):
+    wrong, seen = visit(chromium, address + name, scheme)
+    assert wrong == []
+    if Path(name).stem in CHAPTERS:
+        assert seen["formulas"] > 0
+
+
+def test_no_link_is_dead(chromium, address):
+    seen = {name: visit(chromium, address + name, "light")[1] for name in PAGES}
+    dead = []
+    for name, page in seen.items():
+        for link in page["links"]:
+            if not link.startswith(address):
+                continue
+            target, anchor = urldefrag(link.removeprefix(address))
+            target = target.partition("?")[0] or "index.html"
+            if not (SITE / target).is_file():
+                dead.append(f"{name}: {target}")
+            elif anchor and target in seen and unquote(anchor) not in seen[target]["ids"]:
+                dead.append(f"{name}: {target}#{anchor}")
+    assert dead == []
+
+
+def test_search_finds_a_chapter(chromium, address):
+    page = chromium.new_page()
+    page.goto(address + "search.html?q=forget+gate")
+    page.locator("#search-results li a", has_text="The LSTM cell").first.wait_for(timeout=20_000)
+    page.close()
+
+
+def test_a_solution_unfolds_and_its_formula_is_set(chromium, address):
+    page = chromium.new_page()
+    page.goto(address + "03_vanishing_gradients.html")
+    folded = page.locator("details", has=page.locator(".katex")).first
+    formula = folded.locator(".katex").first
+    assert not formula.is_visible()
+    folded.locator("summary").click()
+    assert formula.is_visible()
+    page.close()
+
+
+def test_every_fault_is_seen(chromium, tmp_path):
+    """A page with one fault of each kind, and the complaint that each must raise."""
+    (tmp_path / "faulty.html").write_text(
+        """<!doctype html><html lang="en"><title>Faulty</title><main><h1>One</h1><h3>Three</h3>
+        <p style="color: #999; background: #fff">Pale words. $x_1$ is no formula.</p>
+        <img src="missing.png" alt="A picture that is not there at all">
+        <img src="data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=" alt="short">
+        <div style="width: 500px">wide</div></main>
+        <script src="http://elsewhere.invalid/x.js"></script>
+        <script>console.error("oops"); throw new Error("thrown")</script>""",
+        encoding="utf8",
+    )
+    server = serve(tmp_path)
+    wrong, _ = visit(chromium, f"http://127.0.0.1:{server.server_port}/faulty.html", "light")
+    server.shutdown()
+    server.server_close()
+    for fault in (
+        "axe: color-contrast",
+        "axe: heading-order",
+        "not a formula",
+        "broken picture: A picture that is not there",
+        "picture without text alternative",
+        "a phone scrolls sideways: 5",
+        "another host: http://elsewhere.invalid",
+        "console: oops",
+        "script: thrown",
+    ):
+        assert any(complaint.startswith(fault) for complaint in wrong), (fault, wrong)

@@ -1,0 +1,45 @@
+"""The doors to the course: the README's links for each chapter, and the cell for Colab."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from IPython.core.inputtransformer2 import TransformerManager
+
+ROOT = Path(__file__).parents[1]
+CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def test_readme_has_every_link_of_every_chapter():
+    text = (ROOT / "README.md").read_text(encoding="utf8")
+    place = dict(re.findall(r"^\[([rbc]\d)\]: (.*)$", text, re.MULTILINE))
+    owner, repo = re.search(r"address of the course, (.+)/(.+), stands", text).groups()
+    for number, path in enumerate(CHAPTERS, start=1):
+        (row,) = re.findall(rf"^\| {number} \| .*notebooks/{path.name}.*$", text, re.MULTILINE)
+        assert f"[read][r{number}] · [Binder][b{number}] · [Colab][c{number}]" in row
+        assert place[f"r{number}"] == f"https://{owner}.github.io/{repo}/{path.stem}.html"
+        for site, letter in (("mybinder.org", "b"), ("colab.research.google.com", "c")):
+            link = place[f"{letter}{number}"]
+            assert link.startswith(f"https://{site}/")
+            assert f"/{owner}/{repo}/" in link
+            assert link.endswith(f"notebooks/{path.name}")
+    for picture in re.findall(r"!\[[^\]]{20,}\]\(([^)]*)\)", text):
+        assert (ROOT / picture).stat().st_size < 60_000
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_cell_for_colab_comes_first_and_changes_nothing_else(path):
+    spec = importlib.util.spec_from_file_location("colab", ROOT / "docs/colab.py")
+    colab = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(colab)
+    stored = nbformat.read(path, as_version=4)
+    notebook = colab.with_colab_cell(stored, "https://example.org/course")
+    notebook = nbformat.from_dict(notebook)
+    nbformat.validate(notebook)
+    first, *rest = notebook.cells
+    assert rest == stored.cells
+    source = "".join(first.source)
+    assert "git clone --quiet --depth 1 https://example.org/course /content/rnn-course\n" in source
+    compile(TransformerManager().transform_cell(source), "first cell", "exec")
