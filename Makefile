@@ -2,6 +2,7 @@
 # make test      everything: unit tests, and every cell of every chapter re-executed and compared
 # make site      turn the stored chapters into a web site, _site/html; nothing is executed
 # make test-browser   the site, and every chapter run in JupyterLab, looked at in a browser
+# make bench     measure the course beside the straightforward way, about ten minutes
 # make outputs   re-execute the chapters and store what they print (the only way outputs change)
 # make lint      ruff: code, tests and notebooks
 #
@@ -11,7 +12,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 NOTEBOOKS ?= $(sort $(wildcard notebooks/*.ipynb))
 
-.PHONY: lab test test-browser site outputs lint clean
+.PHONY: lab test test-browser site bench outputs lint clean
 
 lab: .venv/ready
 	$(BIN)/jupyter lab $(LAB_ARGS) $(firstword $(NOTEBOOKS))
@@ -36,6 +37,9 @@ site: .venv/site
 	cp $(KATEX)/fonts/*.woff2 _site/source/_static/fonts
 	NODE_MODULES=$(CURDIR)/_site/node_modules $(BIN)/sphinx-build -q --fail-on-warning --keep-going \
 	  -d _site/doctrees _site/source _site/html
+
+bench: .venv/ready
+	$(BIN)/python tests/bench/bench.py
 
 # Metadata that changes from run to run, or tells of the machine, is not stored.
 outputs: .venv/ready

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from sphinxcontrib.katex import KATEX_DEFAULT_OPTIONS
+
 NODE = Path(os.environ["NODE_MODULES"])  # where `make site` has put KaTeX
 
 project = "Recurrent networks in PyTorch"
@@ -23,6 +25,7 @@ katex_prerender = True
 katex_js_path = str(NODE / "katex/dist/katex.min.js")
 katex_css_path = "katex.min.css"
 html_math_renderer = "katex"
+KATEX_DEFAULT_OPTIONS["throwOnError"] = True
 
 html_theme = "furo"
 html_title = project
