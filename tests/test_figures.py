@@ -14,14 +14,17 @@ mpl.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from ipywidgets import FloatSlider, IntSlider
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import to_rgb
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.text import Text
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from helpers import figures
-from helpers.figures import style
+from helpers.figures import sliders, style
 from helpers.figures.colored_text import SCALE
 
 # --- Colours -----------------------------------------------------------------------------------
@@ -215,6 +218,86 @@ def test_one_figure_gives_the_same_image_twice(page):
     assert page[0] == page[1]
 
 
+# --- Sliders -----------------------------------------------------------------------------------
+
+
+def line(ax, slope, steps):
+    """Draw a line whose labels get wider with its values, and say what it is."""
+    assert isinstance(steps, int)
+    ax.plot(slope * 10.0 ** np.arange(steps))
+    return f"A line of {steps} steps, slope {slope}."
+
+
+RANGES = {"slope": (0.0, 1.0, 0.05, 0.5), "steps": (2, 9, 1, 3)}
+
+
+@pytest.fixture
+def desk(monkeypatch):
+    """Everything that ``slider`` puts in front of a person: the picture and what follows it."""
+    shown = []
+
+    class Slot:
+        def update(self, data, raw):
+            shown[0] = data
+
+    def display(data, raw=False, display_id=False):
+        shown.append(data)
+        return Slot() if display_id else None
+
+    monkeypatch.setattr(sliders, "display", display)
+    monkeypatch.setattr(sliders, "somebody_is_there", lambda: True)
+    return shown
+
+
+def test_a_slider_redraws_the_picture_and_its_words(desk):
+    figures.slider(line, size=(5, 2), **RANGES)
+    start, box = desk
+    slope, steps = box.children
+    assert (type(slope), slope.value, slope.readout_format) == (FloatSlider, 0.5, ".2f")
+    assert (type(steps), steps.value, steps.readout_format) == (IntSlider, 3, "d")
+    assert [control.description for control in box.children] == list(RANGES)
+    assert start["text/plain"] == "A line of 3 steps, slope 0.5."
+    steps.value = 8
+    slope.value = 1.0
+    moved = desk[0]
+    assert moved["text/plain"] == "A line of 8 steps, slope 1.0."
+    (words, before), (other_words, after) = picture(start), picture(moved)
+    assert words == {"alt": start["text/plain"], "width": "480"}
+    assert other_words == {"alt": moved["text/plain"], "width": "480"}
+    assert before.size == after.size == (960, 384)
+    slope.value, steps.value = 0.5, 3
+    again = np.asarray(picture(desk[0])[1].convert("RGB"), dtype=int)
+    assert abs(again - np.asarray(before.convert("RGB"), dtype=int)).max() <= 255 / 15
+    assert not plt.get_fignums()
+
+
+def test_the_axes_stay_where_they_are(desk):
+    places = []
+
+    def note(ax, steps):
+        words = line(ax, 1.0, steps)
+        ax.figure.canvas.draw()
+        places.append(ax.get_position().bounds)
+        return words
+
+    figures.slider(note, steps=RANGES["steps"])
+    desk[1].children[0].value = 4
+    desk[1].children[0].value = 9  # wider labels on the vertical axis
+    assert places[1] == places[2]
+
+
+def test_of_a_slider_the_picture_alone_is_stored():
+    source = (
+        "from helpers import figures\nfigures.slider(lambda ax, x: f'x is {x}', x=(0, 9, 1, 4))"
+    )
+    nb = new_notebook(cells=[new_code_cell(source)])
+    NotebookClient(nb, store_widget_state=False).execute()
+    [output] = nb.cells[0].outputs
+    assert set(output.data) == {"text/html", "text/plain"}
+    assert output.data["text/plain"] == "x is 4"
+    assert "widgets" not in nb.metadata
+
+
 # --- Diagrams ----------------------------------------------------------------------------------
 
 CHARACTERS = ["\n", " ", *"!$&'()*,-.:;?", *string.digits, *string.ascii_letters, "“", "”"]
@@ -299,7 +382,7 @@ EXAMPLES = {
         (("x" * 200 + "\n\n\n \t日", WAVE[:206]), {"label_low": "low", "label_high": "high"}),
     ],
 }
-NOT_DIAGRAMS = {"show", "tint"}
+NOT_DIAGRAMS = {"show", "slider", "tint"}
 DIAGRAMS = [
     name
     for name in figures.__all__

@@ -24,6 +24,7 @@ from helpers.figures.sequences import (
     time_series,
 )
 from helpers.figures.sketch import Sketch, tint
+from helpers.figures.sliders import slider
 from helpers.figures.style import HIDDEN, INK, INPUT, MUTED, OUTPUT, RECURRENT, show
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "lstm_cell",
     "next_character",
     "show",
+    "slider",
     "task_shapes",
     "three_recurrences",
     "time_series",

@@ -71,14 +71,24 @@ def show(fig: Figure, alt: str | None = None) -> None:
     alt = alt or getattr(fig, "alt", None)
     if not alt:
         raise ValueError("figures.show needs alt=...: what does the figure say, in words?")
-    drawn, png = io.BytesIO(), io.BytesIO()
-    fig.savefig(drawn, format="png", dpi=INCH * SHARPNESS)
+    display(on_the_page(drawn(fig), alt, fig), raw=True)
     plt.close(fig)
-    _with_palette(Image.open(drawn).convert("RGB")).save(png, format="png", optimize=True)
-    pixels = base64.b64encode(png.getvalue()).decode()
+
+
+def drawn(fig: Figure) -> bytes:
+    """Return a figure as a PNG that is small enough to be stored in a notebook."""
+    pixels, png = io.BytesIO(), io.BytesIO()
+    fig.savefig(pixels, format="png", dpi=INCH * SHARPNESS)
+    _with_palette(Image.open(pixels).convert("RGB")).save(png, format="png", optimize=True)
+    return png.getvalue()
+
+
+def on_the_page(png: bytes, alt: str, fig: Figure) -> dict[str, str]:
+    """Return a picture of a figure and its text alternative, as raw display data."""
+    pixels = base64.b64encode(png).decode()
     width = round(fig.get_figwidth() * INCH)
     img = f'<img alt="{html.escape(alt)}" width="{width}" src="data:image/png;base64,{pixels}">'
-    display({"text/html": img, "text/plain": alt}, raw=True)
+    return {"text/html": img, "text/plain": alt}
 
 
 def _with_palette(image: Image.Image) -> Image.Image:

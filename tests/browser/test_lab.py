@@ -51,6 +51,7 @@ LOOK = """() => {
   }
   return wrong;
 }"""
+STUCK = "figures.slider(lambda ax, x: 'A picture that never changes.', x=(0, 9, 1, 4))"
 COUNTS = """() => [...document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputPrompt')]
   .map(e => e.innerText.trim())"""
 
@@ -67,6 +68,7 @@ def faulty_notebook():
             new_code_cell(show + "HTML('<img alt=\"A picture that is not there\" src=x.png>')"),
             new_code_cell(show + f"HTML('<img src=\"data:image/gif;base64,{dot}\">')"),
             new_code_cell(show + f"display({{'image/gif': '{dot}'}}, raw=True)"),
+            new_code_cell("from helpers import figures\n" + STUCK),
             new_markdown_cell(r"A formula that breaks off: $\frac{1}{$ and"),
             new_markdown_cell(r"A command that nobody knows: $\nosuchcommand x$."),
             new_markdown_cell("A formula that nobody closed: $x^{(t)} and more."),
@@ -158,13 +160,27 @@ def connected(page, address, name):
     raise AssertionError(f"no kernel for {name}")
 
 
+def stuck_sliders(page):
+    """Press an arrow key on each slider; name those after which the picture is the same."""
+    stuck = []
+    for handle in page.locator(".jp-Notebook .noUi-handle").all():
+        picture = handle.locator("xpath=ancestor::div[contains(@class, 'jp-CodeCell')]//img")
+        before, tries = picture.get_attribute("src"), 40
+        handle.press("ArrowRight")
+        while picture.get_attribute("src") == before and tries:
+            time.sleep(0.25)
+            tries -= 1
+        if not tries:
+            stuck.append(f"slider without effect, at {handle.get_attribute('aria-valuetext')}")
+    return stuck
+
+
 def run_all(chromium, lab, name):
     """Open a notebook, run all its cells, and return what is wrong with what it then shows."""
     address, copy = lab
-    codes = sum(
-        cell.cell_type == "code"
-        for cell in nbformat.read(copy / "notebooks" / name, as_version=4).cells
-    )
+    cells = nbformat.read(copy / "notebooks" / name, as_version=4).cells
+    codes = sum(cell.cell_type == "code" for cell in cells)
+    with_sliders = sum("figures.slider(" in c.source for c in cells if c.cell_type == "code")
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     # In a workspace of its own, or JupyterLab opens the last test's notebook beside it
@@ -182,6 +198,10 @@ def run_all(chromium, lab, name):
     page.locator("mjx-container").first.wait_for(state="attached", timeout=60_000)
     time.sleep(2)  # the last formulas and pictures
     wrong = page.evaluate(LOOK)
+    wrong += stuck_sliders(page)
+    moving = page.locator(".jp-Notebook .jp-OutputArea:has(.noUi-handle)").count()
+    if moving != with_sliders:
+        wrong.append(f"{moving} of {with_sliders} cells show their sliders")
     pairs = zip(counts, wanted, strict=True)
     odd = [f"{count} for {want}" for count, want in pairs if count != want]
     if odd:
@@ -204,6 +224,7 @@ def test_every_fault_is_seen(chromium, lab):
         "picture without text alternative",
         "formula: ",
         "not a formula: A formula that nobody closed",
+        "slider without effect",
     ):
         assert any(complaint.startswith(fault) for complaint in wrong), (fault, wrong)
     assert sum(complaint.startswith("picture without") for complaint in wrong) == 2, wrong
