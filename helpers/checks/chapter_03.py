@@ -243,7 +243,10 @@ def carry_state(carry_on) -> str:
         torch.manual_seed(1)
         rnn, lstm = nn.RNN(2, 4, batch_first=True), nn.LSTM(2, 4, batch_first=True)
     state = rnn(x)[1]
+    was = state.detach().clone()
     out = _run(carry_on, state)
+    if not close(state.detach(), was):
+        raise Hint("Your function changes the input that it was given; work on a copy.")
     if out is None or out is ...:
         raise _stub()
     _judge_state(out, state, "nn.RNN", "the state")
