@@ -114,39 +114,59 @@ class StreamBatches:
     Every element of `ids` but the first is a target exactly once, `n_targets` in all. Where the
     text does not divide evenly, some streams are one step shorter: the target there is -100, which
     `cross_entropy` leaves out (`ignore_index`). Raises ValueError if the text is too short.
+
+    For a text larger than the memory, `ids` is a `np.memmap`, read window by window (all else is
+    copied). `rows`, a slice, picks streams: several processes share a batch. `parts` cuts the text
+    into equal parts, one an epoch (`set_epoch`), and leaves less than `parts` characters out.
     """
 
-    def __init__(self, ids: Sequence[int] | torch.Tensor, batch_size: int, window: int):
+    def __init__(
+        self,
+        ids: Sequence[int] | torch.Tensor,
+        batch_size: int,
+        window: int,
+        rows: slice = slice(None),
+        parts: int = 1,
+    ):
         """Cut `ids`, integers from 0 up, shape `(n,)`, into `batch_size` streams."""
         _positive("batch_size", batch_size)
-        self.window = _positive("window", window)
-        ids = _ids(ids, "the text")
-        self.n_targets = len(ids) - 1
+        self.window, self.parts = _positive("window", window), _positive("parts", parts)
+        self.ids = _ids(ids, "the text")
+        if not isinstance(ids, np.memmap):
+            self.ids = self.ids.copy()
+        self.n_targets = (len(self.ids) - 1) // parts
         if self.n_targets < batch_size:
             raise ValueError(
-                f"a text of {len(ids)} is too short for {batch_size} streams, which need "
-                f"{batch_size + 1} or more: give a longer text or a smaller batch_size"
+                f"a text of {len(self.ids)} is too short for {batch_size} streams, which need "
+                f"{batch_size * parts + 1} or more: give a longer text or a smaller batch_size"
             )
-        if ids.min() < 0:
-            raise ValueError(f"{ids.min()} among the ids of the text: they count from 0 up")
+        if self.ids.dtype.kind == "i" and self.ids.min() < 0:
+            raise ValueError(f"{self.ids.min()} among the ids of the text: they count from 0 up")
         short, longer = divmod(self.n_targets, batch_size)  # the first `longer` have one step more
-        stream = np.arange(batch_size)
-        starts = stream * short + np.minimum(stream, longer)
-        positions = starts[:, None] + np.arange(short + (longer > 0))
-        targets = ids[np.minimum(positions + 1, len(ids) - 1)].astype(np.int64)
-        targets[longer:, short:] = -100
-        self.inputs = torch.from_numpy(ids[positions].astype(np.int64))  # (batch, all steps)
-        self.targets = torch.from_numpy(targets)
+        stream = np.arange(batch_size)[rows, None]
+        self.starts = stream * short + np.minimum(stream, longer)  # (rows, 1), inside a part
+        self.lengths = short + (stream < longer)
+        self.steps = short + (longer > 0)
+        self.set_epoch(1)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the part of the next iteration; the first epoch is 1."""
+        self.start = (index(epoch) - 1) % self.parts * self.n_targets
 
     def __len__(self) -> int:
         """Return the number of windows in an epoch."""
-        return -(-self.inputs.shape[1] // self.window)
+        return -(-self.steps // self.window)
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield window after window; the last one may be shorter."""
-        for start in range(0, self.inputs.shape[1], self.window):
-            window = slice(start, start + self.window)
-            yield self.inputs[:, window].clone(), self.targets[:, window].clone()
+        part = self.ids[self.start : self.start + self.n_targets + 1]
+        for start in range(0, self.steps, self.window):
+            time = np.arange(start, min(start + self.window, self.steps))
+            positions = self.starts + time  # (rows, time)
+            inputs = part[positions].astype(np.int64)
+            targets = part[np.minimum(positions + 1, self.n_targets)].astype(np.int64)
+            targets[time >= self.lengths] = -100
+            yield torch.from_numpy(inputs), torch.from_numpy(targets)
 
 
 def _positive(name: str, value: int) -> int:

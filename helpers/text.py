@@ -1,17 +1,24 @@
 """Words and characters to integers, and back.
 
 Words: `tokenize`, `build_vocab`, `encode`, `decode`. Characters: `build_characters`,
-`encode_characters`, `decode_characters`. Every sequence of integers is a NumPy array of int64,
-shape `(time,)`; the functions that read integers also take lists and tensors.
+`encode_characters`, `decode_characters`, and `encode_file` for a text larger than the memory.
+Sequences of integers are NumPy arrays of int64, shape `(time,)` (smaller types from `encode_file`);
+the functions that read integers also take lists and tensors.
 """
 
+import codecs
+import io
+import json
+import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import index
+from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torchtext.vocab import Vocab  # the only import of torchtext in the course
 
 PAD, UNK = 0, 1  # the rows of the embedding for padding and for every unknown word
@@ -125,6 +132,82 @@ def decode_characters(
     )  # keeps "\0", as join does not
     ids = _as_ids(ids, len(codes))
     return codes[ids].tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def encode_file(path: str | os.PathLike, target: str | os.PathLike) -> tuple[np.memmap, np.ndarray]:
+    """Encode a UTF-8 file of any size into `target`, and return `(ids, char_array)`.
+
+    Both are as from `build_characters` and `encode_characters`, but `ids` is the file `target`
+    (`.npy`) mapped into memory, of the smallest unsigned type: uint8 for up to 256 different
+    characters. The text is read twice, block by block, so a few megabytes of memory will do. Line
+    ends are read as Python reads them from a text file; a byte order mark is dropped.
+
+    `target` is reused as long as the text has the same size and time of change, as `make` would
+    do: a checksum would have every process read the whole text at every start. Several processes
+    may call this at once; one encodes, the others wait. A crash leaves no half-written `target`.
+    Raises OSError for what cannot be read or written, ValueError for an empty text, one that is
+    not UTF-8, or one that changes meanwhile.
+    """
+    path, target = Path(path), Path(target)
+    about = target.with_name(target.name + ".json")  # which text this is, and its characters
+    temporary = target.with_name(target.name + ".tmp")
+    is_now = _signature(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_name(target.name + ".lock")):
+        known = json.loads(about.read_text("utf8")) if about.exists() and target.exists() else {}
+        if known.get("text") != is_now:
+            seen, n = np.zeros(0x110000, dtype=bool), 0
+            for codes in _blocks(path):
+                seen[codes] = True
+                n += len(codes)
+            if not n:
+                raise ValueError(f"{path} is empty: there are no characters to encode")
+            characters = np.flatnonzero(seen)
+            table = np.zeros(len(seen), dtype=np.min_scalar_type(len(characters) - 1))
+            table[characters] = np.arange(len(characters))
+            with temporary.open("wb") as file:
+                header = {"descr": table.dtype.str, "fortran_order": False, "shape": (n,)}
+                np.lib.format.write_array_header_1_0(file, header)
+                for codes in _blocks(path):
+                    file.write(table[codes].tobytes())
+                file.flush()
+                os.fsync(file.fileno())
+            if _signature(path) != is_now:
+                raise ValueError(
+                    f"{path} changed while it was encoded: start again when it is done"
+                )
+            known = {"text": is_now, "characters": "".join(map(chr, characters))}
+            about.unlink(missing_ok=True)  # so that it never describes another `target`
+            temporary.replace(target)
+            temporary.write_text(json.dumps(known), "utf8")
+            temporary.replace(about)
+    return np.load(target, mmap_mode="r"), np.array(list(known["characters"]))
+
+
+BLOCK = 1 << 18  # bytes: what is made of a block stays in the processor's cache
+
+
+def _blocks(path: Path) -> Iterator[np.ndarray]:
+    """Yield the code points of a UTF-8 file, block by block, all line ends made alike."""
+    utf8 = codecs.getincrementaldecoder("utf-8-sig")()  # keeps what a border cuts in two
+    decoder = io.IncrementalNewlineDecoder(utf8, translate=True)  # the same for "\r\n"
+    with path.open("rb") as file:
+        try:
+            while block := file.read(BLOCK):
+                yield _code_points(decoder.decode(block))
+            yield _code_points(decoder.decode(b"", final=True))
+        except UnicodeDecodeError as error:
+            position = file.tell() - len(error.object) + error.start
+            raise ValueError(
+                f"{path} is not UTF-8 ({error.reason} at byte {position:,}): convert it first, "
+                "for instance with iconv"
+            ) from error
+
+
+def _signature(path: Path) -> list[int]:
+    """Return what changes when a file does: its size and the time of its last change."""
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns]
 
 
 def _code_points(text: str) -> np.ndarray:

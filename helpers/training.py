@@ -9,6 +9,7 @@ What teaches, the model and the step from a batch to its loss, is written in the
         return Step(loss, len(labels), correct=((logits > 0) == (labels > 0.5)).sum())
 """
 
+import io
 import math
 import os
 import zipfile
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -102,6 +104,8 @@ def fit(
     - `checkpoint` names a file, rewritten after every epoch. If it exists, training goes on after
       its last epoch as if never interrupted, to the same weights; if all epochs are done, they
       come back at once. Make model, optimizer and scheduler anew before; the file restores them.
+      Of several processes (`torch.distributed`) only the first reads and writes it, and shows the
+      progress; the others get its content.
 
     Raises FloatingPointError when the loss or the gradient is no longer finite, and ValueError
     when an argument is wrong or the checkpoint is damaged or belongs to another training.
@@ -121,11 +125,13 @@ def fit(
     parts = {name: part for name, part in parts.items() if part is not None}
     plan = _plan(parts, size, clip_norm, average, keep_best)
     history, best = [], None
+    first = not _distributed() or dist.get_rank() == 0
     if checkpoint is not None:
         checkpoint = Path(checkpoint)
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        if checkpoint.exists():
-            history, best = _load(checkpoint, parts, plan, epochs)
+        content = _from_first(checkpoint.read_bytes() if first and checkpoint.exists() else None)
+        if content is not None:
+            history, best = _load(checkpoint, content, parts, plan, epochs)
 
     done = len(history)
     total = getattr(scheduler, "total_steps", None)
@@ -138,7 +144,9 @@ def fit(
             )
 
     steps = None if size is None else size * epochs
-    with Progress(total=steps, initial=done * (size or 0), unit="step") as progress:
+    with Progress(
+        total=steps, initial=done * (size or 0), unit="step", disable=not first
+    ) as progress:
         for epoch in range(done + 1, epochs + 1):
             progress.set_description(f"{label}, epoch {epoch}/{epochs}", refresh=False)
             row = {"epoch": epoch} | _train_epoch(
@@ -150,7 +158,7 @@ def fit(
                 if keep_best is not None and _better(row, best, keep_best):
                     best = {"row": row, "weights": deepcopy(model.state_dict())}
             history.append(row)
-            if checkpoint is not None:
+            if checkpoint is not None and first:
                 _save(checkpoint, parts, plan, history, best)
         if best is not None:
             model.load_state_dict(best["weights"])
@@ -321,14 +329,27 @@ def _save(path: Path, parts, plan, history, best) -> None:
     temporary.replace(path)
 
 
-def _load(path: Path, parts, plan, epochs) -> tuple[list[dict], dict | None]:
-    """Restore `parts` and the random state from `path`; return the history and the best epoch."""
+def _distributed() -> bool:
+    """Tell whether this process trains together with others."""
+    return dist.is_available() and dist.is_initialized()
+
+
+def _from_first(content: bytes | None) -> bytes | None:
+    """Return the `content` of the first process; disks may differ, or lag behind, the rest not."""
+    held = [content]
+    if _distributed():
+        dist.broadcast_object_list(held)
+    return held[0]
+
+
+def _load(path: Path, data: bytes, parts, plan, epochs) -> tuple[list[dict], dict | None]:
+    """Restore `parts` and the random state from `data`; return the history and the best epoch."""
     way_out = "Nothing was changed. Delete the file to train afresh, or pass another checkpoint="
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if archive.testzip() is not None:  # compares the checksums, which torch.load does not
                 raise ValueError("wrong checksum")
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         there, history, best = content["plan"], content["history"], content["best"]
         differing = [
             name if name == "model" else f"{name} ({there[name]} there, {here} here)"

@@ -1,0 +1,371 @@
+"""More text and more machines: several processes do what one does, and a killed one costs nothing.
+
+The processes are real ones, started by torchrun. A text of 1 GB is encoded in a small memory.
+"""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from helpers import scale, text
+from helpers.batches import StreamBatches
+from helpers.text import build_characters, decode_characters, encode_characters, encode_file
+from helpers.training import Step, fit
+
+ROOT = Path(__file__).parents[1]
+CHAPTER = ROOT / "notebooks" / "06_mysterious_island_lm.ipynb"
+# One character takes one byte, another four; quotes and accents lie in between.
+STORY = "The ïsland rose — “grey”, they said, “grey” ☃ and 😀 — out of the sea.\r\nThe sea rose.\n"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+# --- several processes -----------------------------------------------------------------------
+
+# What each process runs: helpers.scale, with a note of every loss, or a sudden end.
+WORKER = """
+import json, os, signal, sys
+from pathlib import Path
+from helpers import scale
+
+losses, make_step = [], scale.make_step
+
+def noting(*args):
+    step = make_step(*args)
+
+    def noted(model, batch, state):
+        result = step(model, batch, state)
+        if model.training:
+            losses.append(result.loss.item())
+            first_try = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
+            if first_try and [scale.RANK, len(losses)] == json.loads(os.environ["DIES"]):
+                os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    return noted
+
+scale.make_step = noting
+scale.main()
+Path(os.environ["LOSSES"] + str(scale.RANK)).write_text(json.dumps(losses))
+"""
+
+
+def two_processes(folder, options, dies=None):
+    """Run helpers.scale on two processes; return what it printed, and the losses of each step."""
+    (folder / "worker.py").write_text(WORKER)
+    own = {"DIES": json.dumps(dies), "LOSSES": str(folder / "losses"), "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--max-restarts=1"]
+    torchrun += ["--local-addr=127.0.0.1", "--nproc-per-node=2", folder / "worker.py"]
+    run = subprocess.run(
+        [*torchrun, *options, "--cpu", "--out", folder],
+        env=os.environ | own | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    return run.stdout, [json.loads((folder / f"losses{rank}").read_text()) for rank in range(2)]
+
+
+def checkpoint(folder):
+    return torch.load(folder / "checkpoint.pt", weights_only=True)
+
+
+# 6 streams of 60 or 61 steps: in the last window of a pass two rows have a target, both of them
+# rows of the first process, and the second process has none.
+UNEVEN = ["--batch-size=6", "--window=20", "--held-out=0.0925", "--passes=13", "--dropout=0"]
+SMALL = ["--embedding=16", "--hidden=32", "--rate=0.01"]
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory):
+    path = tmp_path_factory.mktemp("uneven") / "story.txt"
+    words = np.random.default_rng(0).choice(STORY.split(), 400)
+    path.write_text(" ".join(words)[:400], encoding="utf8")
+    return path
+
+
+def from_the_chapter(*cells):
+    """Return the classes and functions that these cells of chapter 6 define."""
+    names = {"nn": nn, "F": F, "Step": Step, "torch": torch}
+    for cell in nbformat.read(CHAPTER, as_version=4).cells:
+        if cell.id in cells:
+            body = ast.parse(cell.source).body
+            body = [n for n in body if isinstance(n, ast.ClassDef | ast.FunctionDef)]
+            exec(compile(ast.Module(body, []), cell.id, "exec"), names)
+    return names
+
+
+def test_two_processes_learn_as_one_does_and_as_chapter_6(uneven, tmp_path, monkeypatch):
+    _, (first, second) = two_processes(tmp_path, [uneven, *UNEVEN, *SMALL])
+    assert len(first) == 52
+    assert first == second  # each knows the mean over all rows
+
+    one, make_step = [], scale.make_step
+
+    def noting(*args):
+        step = make_step(*args)
+
+        def noted(model, batch, state):
+            result = step(model, batch, state)
+            if model.training:
+                one.append(result.loss.item())
+            return result
+
+        return noted
+
+    monkeypatch.setattr(scale, "make_step", noting)
+    arguments = [uneven, *UNEVEN, *SMALL, "--cpu", "--out", tmp_path / "one"]
+    monkeypatch.setattr(sys, "argv", ["scale", *map(str, arguments)])
+    scale.main()
+
+    # The chapter's own model, step and recipe
+    chapter, taught = from_the_chapter("ch06-model-class", "ch06-step"), []
+
+    def step(model, batch, state):
+        result = chapter["step"](model, batch, state)
+        taught.append(result.loss.item())
+        return result
+
+    story = uneven.read_text(encoding="utf8")
+    char2int, _ = build_characters(story)
+    batches = StreamBatches(encode_characters(story, char2int)[:363], 6, 20)
+    torch.manual_seed(1)
+    model = chapter["CharacterRNN"](len(char2int), 16, 32, 0.0)
+    adam = torch.optim.Adam(model.parameters(), lr=0.01, betas=(0.9, 0.99), fused=True)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(adam, 0.01, total_steps=52, pct_start=0.1)
+    fit(model, step, batches, epochs=13, optimizer=adam, scheduler=cycle, clip_norm=1.0)
+
+    assert taught[-1] < taught[0] - 1  # something was learned
+    assert np.abs(np.subtract(one, taught)).max() < 1e-5
+    assert np.abs(np.subtract(first, one)).max() < 1e-5
+    histories = [checkpoint(folder)["history"] for folder in (tmp_path, tmp_path / "one")]
+    for a, b in zip(*histories, strict=True):
+        assert a == pytest.approx(b, abs=1e-5)
+    made = [torch.load(f / "model.pt")["weights"] for f in (tmp_path, tmp_path / "one")]
+    for name, weights in made[0].items():
+        torch.testing.assert_close(weights, made[1][name], rtol=0, atol=1e-4)
+
+
+def test_a_killed_process_changes_nothing(uneven, tmp_path):
+    options = [uneven, *UNEVEN[:-1], "--dropout=0.3", "--save-every=2", *SMALL]
+    for name in ("undisturbed", "killed"):
+        (tmp_path / name).mkdir()
+    out, (losses, _) = two_processes(tmp_path / "undisturbed", options)
+    assert "going on from" not in out
+    again, (rest, _) = two_processes(tmp_path / "killed", options, dies=[1, len(losses) // 2 + 1])
+    assert again.count("going on from") == 1
+    assert len(losses) // 4 < len(rest) < len(losses)  # it did not begin afresh
+    assert rest == losses[-len(rest) :]
+    undisturbed, killed = checkpoint(tmp_path / "undisturbed"), checkpoint(tmp_path / "killed")
+    assert killed["history"] == undisturbed["history"]
+    for name, weights in undisturbed["model"].items():
+        assert torch.equal(killed["model"][name], weights)
+    assert out.splitlines()[-1] == again.splitlines()[-1]
+    left_over = {path.name for path in (tmp_path / "killed").iterdir()}
+    assert not any(name.endswith(".tmp") for name in left_over)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+@pytest.mark.parametrize("parts", [1, 4])
+def test_processes_share_the_rows_and_parts_the_text(processes, parts, tmp_path):
+    np.save(tmp_path / "ids.npy", np.arange(200, dtype=np.uint8))
+    ids = np.load(tmp_path / "ids.npy", mmap_mode="r")
+    shares = [slice(i * 6 // processes, (i + 1) * 6 // processes) for i in range(processes)]
+    split = [StreamBatches(ids, 6, 7, rows, parts) for rows in shares]
+    met = []
+    for epoch in range(1, parts + 1):
+        whole = StreamBatches(
+            np.arange(200)[(epoch - 1) * (199 // parts) :][: 199 // parts + 1], 6, 7
+        )
+        for batches in split:
+            batches.set_epoch(epoch)
+            assert len(batches) == len(whole)
+        for batch, *own in zip(whole, *split, strict=True):
+            for side in range(2):
+                assert torch.equal(batch[side], torch.cat([rows[side] for rows in own]))
+            met += batch[1][batch[1] >= 0].tolist()
+    assert sorted(met) == list(range(1, 199 // parts * parts + 1))
+    split[0].set_epoch(parts + 1)  # the next pass
+    assert next(iter(split[0]))[0][0, 0] == 0
+
+
+def test_a_text_on_disk_is_not_copied(tmp_path):
+    np.save(tmp_path / "ids.npy", np.zeros(100, dtype=np.uint8))
+    ids = np.load(tmp_path / "ids.npy", mmap_mode="r+")
+    batches = StreamBatches(ids, 2, 9)
+    ids[:] = 7
+    assert next(iter(batches))[0].unique().tolist() == [7]
+
+
+# --- encoding --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 5, 7, 1 << 18])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_the_file_is_encoded_as_the_string_wherever_blocks_end(block, mark, tmp_path, monkeypatch):
+    monkeypatch.setattr(text, "BLOCK", block)
+    path = tmp_path / "story.txt"
+    path.write_bytes(mark + STORY.encode() * 2)
+    ids, characters = encode_file(path, tmp_path / "ids.npy")
+    story = path.read_text(encoding="utf-8-sig")
+    char2int, char_array = build_characters(story)
+    assert isinstance(ids, np.memmap)
+    assert ids.dtype == np.uint8
+    assert np.array_equal(characters, char_array)
+    assert np.array_equal(ids, encode_characters(story, char2int))
+    assert decode_characters(ids, characters) == (STORY * 2).replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize(("n", "dtype"), [(256, np.uint8), (257, np.uint16), (70_000, np.uint32)])
+def test_the_type_is_as_large_as_the_characters_need(n, dtype, tmp_path):
+    characters = "".join(map(chr, [*range(0x20, 0xD800), *range(0xE000, 0x20000)][:n]))
+    characters = characters.replace("\x85", "\x1f")
+    (tmp_path / "all.txt").write_text(characters, encoding="utf8")
+    ids, char_array = encode_file(tmp_path / "all.txt", tmp_path / "ids.npy")
+    assert ids.dtype == dtype
+    assert len(char_array) == n
+    assert decode_characters(ids, char_array) == characters
+
+
+def test_an_encoding_is_made_anew_only_for_another_text(tmp_path, monkeypatch):
+    path, target = tmp_path / "story.txt", tmp_path / "new folder" / "ids.npy"
+    path.write_text("one two", encoding="utf8")
+    os.utime(path, ns=(0, 0))
+    encode_file(path, target)
+    with monkeypatch.context() as patch:
+        patch.delattr(text, "_blocks")
+        assert decode_characters(*encode_file(path, target)) == "one two"
+    path.write_text("two one", encoding="utf8")  # as long as before
+    assert decode_characters(*encode_file(path, target)) == "two one"
+    target.unlink()
+    assert decode_characters(*encode_file(path, target)) == "two one"
+
+
+def test_a_crash_leaves_the_encoding_before_or_none(tmp_path, monkeypatch):
+    path, target = tmp_path / "story.txt", tmp_path / "ids.npy"
+
+    def full(*_):
+        raise OSError("disk full")
+
+    for before in ("", "one two"):
+        if before:
+            path.write_text(before, encoding="utf8")
+            encode_file(path, target)
+            kept = target.read_bytes()
+        path.write_text("another text", encoding="utf8")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            with pytest.raises(OSError, match="disk full"):
+                encode_file(path, target)
+        assert target.read_bytes() == kept if before else not target.exists()
+        assert decode_characters(*encode_file(path, target)) == "another text"
+
+
+def test_a_text_that_changes_meanwhile_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "story.txt"
+    path.write_text("one two", encoding="utf8")
+    fsync = os.fsync
+
+    def meddle(number):
+        path.write_text("one two three", encoding="utf8")
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", meddle)
+    with pytest.raises(ValueError, match="changed while"):
+        encode_file(path, tmp_path / "ids.npy")
+    assert not (tmp_path / "ids.npy").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak")
+def test_a_text_of_1_gb_needs_little_memory(tmp_path):
+    block = np.random.default_rng(0).choice(list(STORY), 1_000_003)
+    block = "".join(block).replace("\r", "\n")
+    path, size = tmp_path / "large.txt", len(block.encode())
+    times = 10**9 // size + 1
+    try:
+        with path.open("wb") as file:
+            for _ in range(times):
+                file.write(block.encode())
+        code = (
+            "import sys; from pathlib import Path; from helpers.text import encode_file;"
+            "encode_file(*sys.argv[1:]); print(Path('/proc/self/status').read_text())"
+        )
+        command = [sys.executable, "-c", code, path, tmp_path / "ids.npy"]
+        run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+        (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", run.stdout)  # ru_maxrss begins with pytest's own
+        assert int(peak) * 1024 < 500e6
+        ids = np.load(tmp_path / "ids.npy", mmap_mode="r").reshape(times, len(block))
+        expected = encode_characters(block, build_characters(block)[0])
+        assert all(np.array_equal(row, expected) for row in ids)
+    finally:
+        path.unlink()
+        (tmp_path / "ids.npy").unlink(missing_ok=True)
+
+
+# --- wrong input -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "words"),
+    [
+        (None, [], "No such file"),
+        (b"", [], "is empty"),
+        ("Ça va".encode("latin-1") * 99, [], "is not UTF-8 .* at byte 0"),
+        (b"a" * 999_999 + b"\xe2\x80", [], "is not UTF-8 .* at byte 999,999"),
+        (b"a story" * 20, [], "a text of 7 is too short for 32 streams"),
+        (b"a story" * 99, ["--held-out=0.99"], "a text of 7 is too short for 32 streams"),
+        (b"a story" * 200, ["--window=0"], "window is 0"),
+        (b"a story" * 200, ["--batch-size=0"], "batch_size is 0"),
+        (b"a story" * 200, ["--rate=-1"], "learning rate"),
+        (b"a story" * 200, ["--passes=0"], "total_steps"),
+    ],
+)
+def test_wrong_input_is_named_in_one_paragraph(content, options, words, tmp_path, monkeypatch):
+    if content is not None:
+        (tmp_path / "story.txt").write_bytes(content)
+    arguments = [tmp_path / "story.txt", "--out", tmp_path / "run", *options]
+    monkeypatch.setattr(sys, "argv", ["scale", *map(str, arguments)])
+    with pytest.raises(SystemExit, match=words) as error:
+        scale.main()
+    assert error.value.code.startswith("helpers.scale: ")
+    assert "\n" not in error.value.code
+    assert not (tmp_path / "run" / "ids.npy.tmp").exists()
+
+
+def test_a_batch_that_cannot_be_split_is_refused_once_a_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["scale", str(tmp_path / "story.txt")])
+    monkeypatch.setattr(scale, "WORLD", 3)
+    for local, code in ((0, "--batch-size 32 cannot be split evenly among 3"), (1, "^1$")):
+        monkeypatch.setattr(scale, "LOCAL_RANK", local)
+        with pytest.raises(SystemExit, match=code):
+            scale.main()
+
+
+def test_help_names_every_option(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["scale", "--help"])
+    with pytest.raises(SystemExit) as error:
+        scale.main()
+    assert error.value.code == 0
+    out = capsys.readouterr().out
+    assert "torchrun --standalone" in out
+    assert all(f"--{name} " in out and str(default) in out for name, default, _ in scale.OPTIONS)
