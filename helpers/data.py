@@ -68,6 +68,7 @@ LABELS = ("neg", "pos")  # the archive's folders; their positions are the labels
 PATIENCE = 4.5  # seconds for a mirror's first byte: three silent ones are given up within 15
 STALL = 7  # seconds without a byte that end a transfer: two stalled mirrors, within 15 too
 IDENTITY = {"Accept-Encoding": "identity"}  # the file as it is, for the checksum's sake
+MAX_DOWNLOAD_BYTES = 200_000_000  # the larger file has 84 million: no mirror fills the disk
 # What is found may be anyone's archive; the published one has 100,000 members, 0.3 GB unpacked.
 MAX_MEMBERS, MAX_REVIEW_BYTES, MAX_ARCHIVE_BYTES = 200_000, 1_000_000, 2_000_000_000
 
@@ -209,9 +210,14 @@ def _download(name: str) -> tuple[Path | None, str]:
     _, _, sha256, urls = SOURCES[name]
     target = DATA / SOURCES[name].file
     pooch.get_logger().setLevel("WARNING")
-    downloader = pooch.HTTPDownloader(
+    http = pooch.HTTPDownloader(
         progressbar=True, chunk_size=1 << 16, timeout=(PATIENCE, STALL), headers=IDENTITY
     )
+
+    def downloader(url, path, pooch):
+        with open(path, "wb") as file:  # noqa: PTH123  # a path as a string
+            http(url, _Capped(file), pooch)
+
     reasons = []
     try:
         with _lock(name):
@@ -233,8 +239,8 @@ def _download(name: str) -> tuple[Path | None, str]:
                         reasons.append(f"{host} did not answer")
                     except requests.RequestException:
                         reasons.append(f"the connection to {host} failed")
-                    except ValueError:  # pooch's word for a wrong checksum
-                        reasons.append(f"{host} sent another file (its checksum is wrong)")
+                    except ValueError:  # pooch's word for a wrong checksum, and others' for worse
+                        reasons.append(f"{host} sent something else")
                     else:
                         Path(file).chmod(0o644)  # pooch's temporary files are the owner's alone
                         Path(file).replace(target)
@@ -242,6 +248,18 @@ def _download(name: str) -> tuple[Path | None, str]:
     except (OSError, NotImplementedError) as error:  # read-only, full, or without locks
         reasons.append(f"nothing can be stored in {DATA} ({error})")
     return None, f"the download failed: {', '.join(reasons)}"
+
+
+class _Capped:
+    """A file that takes no more bytes than a published one can have."""
+
+    def __init__(self, file):
+        self.file, self.flush = file, file.flush
+
+    def write(self, chunk):
+        if self.file.tell() + len(chunk) > MAX_DOWNLOAD_BYTES:
+            raise ValueError("too long: it cannot be the published file")
+        self.file.write(chunk)
 
 
 def _knock(url: str) -> None:
@@ -364,21 +382,22 @@ def _members(archive: Path, file) -> dict[str, bytes]:
     with tarfile.open(fileobj=stream, mode="r:") as tar:
         for number, member in enumerate(tar, 1):
             path = posixpath.normpath(member.name)
+            shown = repr(member.name[:100])
             labelled = re.match("aclImdb/(train|test)/(neg|pos)/(.*)", path, re.DOTALL)
             if number > MAX_MEMBERS:
                 raise _bad(archive, f"has more than {MAX_MEMBERS:,} members")
             if path.startswith("/") or ".." in member.name.split("/"):
-                raise _bad(archive, f"has a member outside its folder, {member.name!r}")
+                raise _bad(archive, f"has a member outside its folder, {shown}")
             if not labelled or labelled[3].startswith("."):  # some systems pack hidden files along
                 continue
             if not re.fullmatch(r"[0-9]+_[0-9]+\.txt", labelled[3]):
-                raise _bad(archive, f"has a member that is no review, {member.name!r}")
+                raise _bad(archive, f"has a member that is no review, {shown}")
             if not member.isfile() or member.issparse():
-                raise _bad(archive, f"has a link or device for a review, {member.name!r}")
+                raise _bad(archive, f"has a link or device for a review, {shown}")
             if member.size > MAX_REVIEW_BYTES:
-                raise _bad(archive, f"has a review of {member.size:,} bytes, {member.name!r}")
+                raise _bad(archive, f"has a review of {member.size:,} bytes, {shown}")
             if path in texts:
-                raise _bad(archive, f"has a review twice, {member.name!r}")
+                raise _bad(archive, f"has a review twice, {shown}")
             stream.seek(member.offset_data)
             texts[path] = stream.read(member.size)
     return texts

@@ -1,0 +1,48 @@
+"""The small course of `small_course.py` as fixtures."""
+
+import threading
+
+import pytest
+from small_course import ARCHIVE, FILES, Server, apply, settings
+
+from helpers import data
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The `data/` of an empty repository without a network, with a sample; nothing is found yet."""
+    folder = tmp_path / "repository" / "data"
+    (folder / "sample").mkdir(parents=True)
+    rows = ["train\t1\tgood\x85", "test\t0\tdull", "train\t0\tbad", "train\t1\tfine", "test\t1\tok"]
+    (folder / "sample" / "reviews.tsv").write_text("\n".join(rows) + "\n", "utf8")
+    (folder / "sample" / "story.txt").write_text("“Ahoy!”\n", "utf8")
+    apply(settings(folder), monkeypatch.setattr)
+    monkeypatch.setattr(data, "_failed", {})
+    monkeypatch.setattr(data, "_announced", set())
+    monkeypatch.delenv("RNN_COURSE_DATA", raising=False)
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(data, "PATIENCE", 20)  # a busy machine is not a broken network
+    return folder
+
+
+@pytest.fixture
+def put(folder):
+    """Put an archive into `data/`, the good one unless told otherwise; return its path."""
+
+    def put(archive=ARCHIVE):
+        path = folder / FILES["imdb"]
+        path.write_bytes(archive)
+        return path
+
+    return put
+
+
+@pytest.fixture
+def mirror():
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.closing.set()
+        server.shutdown()
+        thread.join()
