@@ -2,6 +2,9 @@
 # make test      everything: unit tests, and every cell of every chapter re-executed and compared
 # make site      turn the stored chapters into a web site, _site/html; nothing is executed
 # make test-browser   the site, and every chapter run in JupyterLab, looked at in a browser
+# make mutants   break helpers and chapters in some 300 small ways: do the tests notice? 45 minutes
+# make test-portable   the chapters as other machines run them, or with other seeds
+# make test-python     what needs no torch, on another Python: PYTHON=python3.13
 # make bench     measure the course beside the straightforward way, about ten minutes
 # make outputs   re-execute the chapters and store what they print (the only way outputs change)
 # make lint      ruff: code, tests and notebooks
@@ -12,7 +15,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 NOTEBOOKS ?= $(sort $(wildcard notebooks/*.ipynb))
 
-.PHONY: lab test test-browser site bench outputs lint clean
+.PHONY: lab test test-browser mutants test-portable test-python site bench outputs lint clean
 
 lab: .venv/ready
 	$(BIN)/jupyter lab $(LAB_ARGS) $(firstword $(NOTEBOOKS))
@@ -22,6 +25,27 @@ test: .venv/ready
 
 test-browser: site
 	$(BIN)/pytest tests/browser $(TEST_ARGS)
+
+# MUTANT_ARGS: parts of file names or cell ids; -n 4, four at once; --real, the real data's own
+mutants: .venv/ready
+	$(BIN)/python tests/mutants/run.py $(MUTANT_ARGS)
+
+# CHAPTERS="01 02", MACHINES="OMP_NUM_THREADS=1 DNNL_MAX_CPU_ISA=AVX2"; SEEDS=10 for other seeds
+test-portable: .venv/ready
+	$(BIN)/python tests/portable/run.py $(if $(CHAPTERS),--chapters $(CHAPTERS)) \
+	  $(if $(MACHINES),--machines $(MACHINES)) $(if $(SEEDS),--seeds $(SEEDS))
+
+# In an environment of its own, without torch and so without conftest.py, which needs it.
+NO_TORCH := notebooks sample doors figures mutants
+test-python:
+	$(PYTHON) -m venv --clear .venv-python
+	grep -Ev '^torch(text)?==' constraints.txt >.venv-python/constraints.txt
+	sed -En '/^(dependencies|test) = /,/^]/ s/^ *"([^"]+)".*/\1/p' pyproject.toml | \
+	  grep -Ev '^torch' >.venv-python/requirements.txt
+	.venv-python/bin/python -m pip install --quiet --constraint .venv-python/constraints.txt \
+	  --requirement .venv-python/requirements.txt
+	MPLBACKEND=agg .venv-python/bin/python -m pytest --noconftest \
+	  $(NO_TORCH:%=tests/test_%.py) $(TEST_ARGS)
 
 # KaTeX's style sheet and fonts become part of the site: a reader's browser asks no other host.
 KATEX := _site/node_modules/katex/dist
@@ -68,4 +92,4 @@ lint: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv _site
+	rm -rf .venv .venv-python _site
