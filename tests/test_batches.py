@@ -196,3 +196,22 @@ def test_stream_batches_refuse_what_they_cannot_use():
     for wrong in ([0.5, 1.0], "text", [[1, 2]]):
         with pytest.raises(TypeError, match="the text"):
             StreamBatches(wrong, 1, 2)
+
+
+def test_rows_are_those_of_the_whole_batch():
+    whole = StreamBatches(np.arange(23), batch_size=4, window=3)
+    halves = [StreamBatches(np.arange(23), 4, 3, rows) for rows in (slice(0, 2), slice(2, 4))]
+    for batch, *shares in zip(whole, *halves, strict=True):
+        for part, upper, lower in zip(batch, *shares, strict=True):
+            assert torch.equal(part, torch.cat([upper, lower]))
+
+
+def test_parts_follow_one_another_and_start_over():
+    batches = StreamBatches(np.arange(24), batch_size=2, window=4, parts=3)
+    targets = []
+    for epoch in (1, 2, 3, 4):
+        batches.set_epoch(epoch)
+        found = torch.cat([targets.flatten() for _, targets in batches])
+        targets.append(sorted(found[found >= 0].tolist()))
+    assert targets[:3] == [list(range(1, 8)), list(range(8, 15)), list(range(15, 22))]
+    assert targets[3] == targets[0]

@@ -1,5 +1,7 @@
 """Mutants of the helpers: (text that occurs once, what it becomes), by file and its tests."""
 
+CHECKS = "tests/test_checks.py"
+
 HELPERS = {
     ("helpers/text.py", "tests/test_text.py tests/test_fine_print.py"): [
         ("PAD, UNK = 0, 1", "PAD, UNK = 1, 0"),
@@ -46,16 +48,20 @@ HELPERS = {
         ("order = rng.permutation(n)", "order = np.arange(n)"),
         ("np.lexsort((lengths[order], pool))", "np.lexsort((lengths, pool))"),
         ("return [batches[i] for i in rng.permutation(len(batches))]", "return batches"),
-        ("self.n_targets = len(ids) - 1", "self.n_targets = len(ids)"),
+        ("(len(self.ids) - 1) // parts", "len(self.ids) // parts"),
+        ("(len(self.ids) - 1) // parts", "len(self.ids) - 1"),
+        ("np.arange(batch_size)[rows, None]", "np.arange(batch_size)[:, None]"),
+        ("% self.parts * self.n_targets", "% self.parts"),
+        ("            self.ids = self.ids.copy()", "            pass"),
         ("self.n_targets < batch_size", "self.n_targets <= batch_size"),
-        ("ids.min() < 0", "ids.min() < -1"),
+        ("self.ids.min() < 0", "self.ids.min() < -1"),
         ("np.minimum(stream, longer)", "stream"),
         ("short + (longer > 0)", "short + 1"),
-        ("np.minimum(positions + 1, len(ids) - 1)", "positions"),
-        ("short:] = -100", "short:] = 0"),
-        ("-(-self.inputs.shape[1] // self.window)", "self.inputs.shape[1] // self.window"),
-        ("self.inputs[:, window].clone()", "self.inputs[:, window]"),
-        ("self.targets[:, window].clone()", "self.targets[:, window].contiguous()"),
+        ("np.minimum(positions + 1, self.n_targets)", "positions"),
+        ("targets[time >= self.lengths] = -100", "targets[time >= self.lengths] = 0"),
+        ("-(-self.steps // self.window)", "self.steps // self.window"),
+        ("positions = self.starts + time", "positions = time"),
+        ("min(start + self.window, self.steps)", "start + self.window"),
         ("index(value) < 1", "index(value) < 0"),
         ('not in "iu"', 'not in "iuf"'),
     ],
@@ -114,13 +120,17 @@ HELPERS = {
     ): [
         ('"leave": False', '"leave": True'),
         ('"mininterval": 0.2', '"mininterval": 0.0'),
-        ('kwargs | {"file": io.StringIO()}', "kwargs"),
+        (
+            'kwargs | {"file": io.StringIO()}',
+            "kwargs",
+            {"alive": "all that tqdm writes by itself goes through display() here"},
+        ),
         ('getattr(get_ipython(), "kernel", None) is not None', "get_ipython() is not None"),
         ("self._slot.update(text, raw=True)", "display(text, raw=True)"),
         ("self.display(self.final)", "pass"),
         ("            self.disable = True\n", ""),
     ],
-    ("helpers/data.py", "tests/test_data.py"): [
+    ("helpers/data.py", "tests/test_data.py tests/test_fine_print.py"): [
         ('LABELS = ("neg", "pos")', 'LABELS = ("pos", "neg")'),
         ('!= SOURCES["island"].sha256', "== ''"),
         ('content.decode("utf8").replace("\\r\\n", "\\n")', 'content.decode("utf8")'),
@@ -156,7 +166,7 @@ HELPERS = {
         ("sorted(reviews, key=lambda review: review[0])", "reviews"),
         ("elif full:", "elif not full:"),
     ],
-    ("helpers/checks/core.py", "tests/test_checks_01.py"): [
+    ("helpers/checks/core.py", CHECKS): [
         ("if len(answers) != wanted:", "if False:"),
         ("if any(a is None or a is ... for a in answers)", "if all(a is None for a in answers)"),
         (
@@ -172,7 +182,7 @@ HELPERS = {
         ("a.shape == b.shape and torch.allclose", "torch.allclose"),
         (" and torch.equal(a, b)", ""),
     ],
-    ("helpers/checks/chapter_01.py", "tests/test_checks_01.py"): [
+    ("helpers/checks/chapter_01.py", CHECKS): [
         ("length - width - ahead + 1", "length - width - ahead"),
         ("if lead == 1 != ahead:", "if lead == 1:"),
         ("if known & asked:", "if False:"),
@@ -181,7 +191,7 @@ HELPERS = {
         ('"gesture": "synchronised"', '"gesture": "delayed"'),
         ("if score > 0.93 * goal:", "if score > 9.3 * goal:"),
     ],
-    ("helpers/checks/chapter_02.py", "tests/test_checks_02.py"): [
+    ("helpers/checks/chapter_02.py", f"{CHECKS} tests/test_fine_print.py"): [
         ("if number != 3760:", "if False:"),
         (
             "w_hh, b_xh + b_hh)\n    if close(from_x, right)",
@@ -192,7 +202,7 @@ HELPERS = {
         ("d_h * (1 - state**2)", "d_h * (1 + state**2)"),
         ("if not close(my_h_n, h_n):", "if False:"),
     ],
-    ("helpers/checks/chapter_03.py", "tests/test_checks_03.py"): [
+    ("helpers/checks/chapter_03.py", CHECKS): [
         ("while abs(w) ** wanted >= threshold:", "while abs(w) ** wanted > threshold:"),
         ("if abs(radius - 0.9) > 1e-3:", "if abs(radius - 0.9) > 1:"),
         ("if top <= 10:", "if top <= 1:"),
@@ -200,7 +210,7 @@ HELPERS = {
         ("if out.grad_fn is not None:", "if False:"),
         ("if error < 0.05:", "if error < 0.5:"),
     ],
-    ("helpers/checks/chapter_04.py", "tests/test_checks_04.py"): [
+    ("helpers/checks/chapter_04.py", f"{CHECKS} tests/test_fine_print.py"): [
         ('"GRU": 3,', '"GRU": 4,'),
         (
             "if close(answer, torch.cat([i, f, g, o])):",
@@ -211,7 +221,7 @@ HELPERS = {
         ("if erase > 0.01:", "if erase > 0.9:"),
         ('C if look_o == "new" else old', 'old if look_o == "new" else C'),
     ],
-    ("helpers/checks/chapter_05.py", "tests/test_checks_05.py"): [
+    ("helpers/checks/chapter_05.py", CHECKS): [
         ("right = [1 if i is None or i >= limit", "right = [1 if i is None or i > limit"),
         ("if answer == right and grown:", "if False:"),
         ("if labels != [_LABELS[i] for i in rows]:", "if False:"),
@@ -220,7 +230,7 @@ HELPERS = {
         ("if not close(ask(wide), answer):", "if False:"),
         ("if close(ask(turned), answer, 1e-6):", "if False:"),
     ],
-    ("helpers/checks/chapter_06.py", "tests/test_checks_06.py"): [
+    ("helpers/checks/chapter_06.py", CHECKS): [
         ("if close(x, first) and close(y, last):", "if close(x, first):"),
         ("bits, nats / math.log(2),", "bits, nats * math.log(2),"),
         ("state if carry else None", "None if carry else state"),
