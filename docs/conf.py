@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from sphinxcontrib.katex import KATEX_DEFAULT_OPTIONS
+from sphinxcontrib.katex import KATEX_DEFAULT_OPTIONS, KaTeXServer
 
 NODE = Path(os.environ["NODE_MODULES"])  # where `make site` has put KaTeX
 
@@ -26,6 +26,8 @@ katex_js_path = str(NODE / "katex/dist/katex.min.js")
 katex_css_path = "katex.min.css"
 html_math_renderer = "katex"
 KATEX_DEFAULT_OPTIONS["throwOnError"] = True
+# Through a port it waits until KaTeX listens; through a file, on a busy machine, it may knock early
+KaTeXServer.start_server_process = KaTeXServer.start_network_socket
 
 html_theme = "furo"
 html_title = project
