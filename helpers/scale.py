@@ -3,14 +3,11 @@
     python -m helpers.scale TEXT
     torchrun --standalone --nproc-per-node 4 -m helpers.scale TEXT
 
-torchrun starts the processes, and starts all again when one dies. Each reads its own rows of every
-batch; together they do what one would do, rounding aside. The text stays on the disk. After each
-part of a pass the held-out text is measured and a checkpoint written. The same command goes on.
+When a process dies, torchrun starts all again, from the last checkpoint; so does your next call.
 """
 
 import argparse
 import os
-import socket
 from pathlib import Path
 
 import torch
@@ -29,8 +26,8 @@ OPTIONS = (
     ("out", Path("run"), "folder of checkpoint.pt and model.pt, best one that all machines see"),
     ("encoded", Path("ids.npy"), "the encoded text, seen from OUT; made if missing or out of date"),
     ("held-out", 0.05, "share of the text, at its end, to measure: a million characters at most"),
-    ("passes", 4, "passes over the text"),
-    ("batch-size", 32, "rows of a batch, those of all processes together"),
+    ("passes", 3, "passes over the text"),
+    ("batch-size", 16, "rows of a batch, those of all processes together"),
     ("window", 50, "characters until the gradient is cut"),
     ("save-every", 2000, "steps of a part, about; the state starts from zeros in each part"),
     ("rate", 4e-3, "highest learning rate"),
@@ -47,13 +44,13 @@ class CharacterRNN(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(n_characters, embed_dim)
         self.lstm = nn.LSTM(embed_dim, hidden_size, batch_first=True)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout1d(dropout)  # for (batch, hidden, time)
         self.dense = nn.Linear(hidden_size, n_characters)
 
     def forward(self, ids, state=None):
         """Map ids `(batch, time)` to logits `(batch, time, characters)` and the last state."""
         h, state = self.lstm(self.embedding(ids), state)
-        return self.dense(self.dropout(h)), state
+        return self.dense(self.dropout(h.transpose(1, 2)).transpose(1, 2)), state
 
 
 def make_step(network, schedule):
@@ -69,8 +66,7 @@ def make_step(network, schedule):
         if WORLD > 1:
             dist.all_reduce(total)
         mean, count = total[0] / total[1], total[1]  # over all rows
-        # Each process gets back the mean of the gradients. So that it is the gradient of `mean`,
-        # also where the rows of some end a step earlier, its share is a sum over the joint count.
+        # Gradients are averaged over the processes; that of `mean` needs shares of the joint count
         share = own * WORLD / count
         return Step(share + (mean - share.detach()), count, tuple(s.detach() for s in state))
 
@@ -79,12 +75,18 @@ def make_step(network, schedule):
 
 def connect(gpu, text):
     """Join the other processes; raise ValueError if they do not all have the same text."""
+    alone = int(os.environ["LOCAL_WORLD_SIZE"]) == WORLD  # there is no other machine
     if gpu:
         torch.cuda.set_device(LOCAL_RANK)
-    elif os.environ["LOCAL_WORLD_SIZE"] == os.environ["WORLD_SIZE"]:  # listen to no other machine
-        for loopback in {"lo", "lo0"}.intersection(name for _, name in socket.if_nameindex()):
-            os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
-    dist.init_process_group("nccl" if gpu else "gloo")
+    elif alone and Path("/sys/class/net/lo").exists():  # listen to no other machine
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    # torchrun may keep its store over a restart, with the addresses of processes that are dead
+    store, *_ = next(dist.rendezvous("env://"))
+    if alone:
+        store = dist.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)
+    elif os.environ["TORCHELASTIC_USE_AGENT_STORE"] == "True":
+        raise ValueError("set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun on every machine")
+    dist.init_process_group("nccl" if gpu else "gloo", store=store, rank=RANK, world_size=WORLD)
     dist.broadcast_object_list(first := [text])
     if first[0] != text:
         raise ValueError("the text here is another one than that of the first process")

@@ -332,8 +332,8 @@ def test_a_text_of_1_gb_needs_little_memory(tmp_path):
         (b"", [], "is empty"),
         ("Ça va".encode("latin-1") * 99, [], "is not UTF-8 .* at byte 0"),
         (b"a" * 999_999 + b"\xe2\x80", [], "is not UTF-8 .* at byte 999,999"),
-        (b"a story" * 20, [], "a text of 7 is too short for 32 streams"),
-        (b"a story" * 99, ["--held-out=0.99"], "a text of 7 is too short for 32 streams"),
+        (b"a story" * 20, [], "a text of 7 is too short for 16 streams"),
+        (b"a story" * 99, ["--held-out=0.99"], "a text of 7 is too short for 16 streams"),
         (b"a story" * 200, ["--window=0"], "window is 0"),
         (b"a story" * 200, ["--batch-size=0"], "batch_size is 0"),
         (b"a story" * 200, ["--rate=-1"], "learning rate"),
@@ -355,10 +355,20 @@ def test_wrong_input_is_named_in_one_paragraph(content, options, words, tmp_path
 def test_a_batch_that_cannot_be_split_is_refused_once_a_machine(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["scale", str(tmp_path / "story.txt")])
     monkeypatch.setattr(scale, "WORLD", 3)
-    for local, code in ((0, "--batch-size 32 cannot be split evenly among 3"), (1, "^1$")):
+    for local, code in ((0, "--batch-size 16 cannot be split evenly among 3"), (1, "^1$")):
         monkeypatch.setattr(scale, "LOCAL_RANK", local)
         with pytest.raises(SystemExit, match=code):
             scale.main()
+
+
+def test_several_machines_need_a_fresh_store(tmp_path, monkeypatch):
+    asked = {"LOCAL_WORLD_SIZE": "1", "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    for name, value in asked.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(scale, "WORLD", 2)
+    monkeypatch.setattr(scale.dist, "rendezvous", lambda _: iter([("a store", 0, 2)]))
+    with pytest.raises(ValueError, match="TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"):
+        scale.connect(gpu=False, text=[])
 
 
 def test_help_names_every_option(monkeypatch, capsys):
