@@ -134,6 +134,7 @@ def lab(tmp_path_factory):
         for _ in range(240):
             assert process.poll() is None, (home / "log").read_text()
             try:
+                # The server started above: no other scheme or place can be meant.
                 urllib.request.urlopen(f"{address}/api", timeout=5).close()  # noqa: S310
                 break
             except (URLError, ConnectionError):
