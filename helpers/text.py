@@ -182,6 +182,11 @@ def encode_file(path: str | os.PathLike, target: str | os.PathLike) -> tuple[np.
                 temporary.replace(target)
                 temporary.write_text(json.dumps(known), "utf8")
                 temporary.replace(about)
+            except OSError as error:
+                raise OSError(
+                    f"{target} cannot be made of {path} ({error.strerror or error}): free some "
+                    "space, or choose another place, and start again"
+                ) from error
             finally:  # no half-written file takes room on a disk that is full
                 temporary.unlink(missing_ok=True)
     return np.load(target, mmap_mode="r"), np.array(list(known["characters"]))

@@ -283,7 +283,7 @@ class Server(http.server.ThreadingHTTPServer):
 # of the locks that pytest's own threads may hold.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
-    ["filelock", "helpers.data", "helpers.training", "nbclient", "nbformat", "pooch", "pytest"]
+    ["filelock", "helpers.data", "helpers.training", "nbformat", "pooch", "pytest", "torch._dynamo"]
 )
 
 
@@ -329,7 +329,7 @@ class Child:
         return result
 
     def kill(self):
-        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.kill()
         return self.end()
 
 
