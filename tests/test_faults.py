@@ -941,8 +941,8 @@ def other(part):
     return torch.load(io.BytesIO(written("Other")), weights_only=True)[part]
 
 
-def plan(**changes):
-    return torch.load(io.BytesIO(written()), weights_only=True)["plan"] | changes
+def own(part, **changes):
+    return torch.load(io.BytesIO(written()), weights_only=True)[part] | changes
 
 
 def spoil_middle(content):
@@ -976,14 +976,14 @@ TAMPERED = {  # how it is made; `evil` leaves a trace if it is unpickled
     "average of another": lambda evil: with_changes(average=other("average")),
     "best of another": lambda evil: with_changes(best=other("best")),
     "optimizer of another": lambda evil: with_changes(optimizer=other("optimizer")),
-    "plan of another": lambda evil: with_changes(plan=plan(model="Net(\x1b[2J\n" * 999)),
-    "long plan": lambda evil: with_changes(plan=plan(scheduler="x\r\n\x1b[2J" * 9_999)),
+    "plan of another": lambda evil: with_changes(plan=own("plan", model="Net(\x1b[2J\n" * 999)),
+    "long plan": lambda evil: with_changes(plan=own("plan", scheduler="x\r\n\x1b[2J" * 9_999)),
     "long name": lambda evil: with_changes(model={"x\r\n\x1b[2J" * 9_999: torch.zeros(1)}),
     "no epochs": lambda evil: with_changes(history=[{}]),
     "epochs twice": lambda evil: with_changes(history=[{"epoch": 1}, {"epoch": 1}]),
     "too many epochs": lambda evil: with_changes(history=[{"epoch": i} for i in range(1, 9)]),
-    "best of no epoch": lambda evil: with_changes(best={"weights": other("best")["weights"]}),
-    "best made up": lambda evil: with_changes(best=other("best") | {"row": {"epoch": 1}}),
+    "best of no epoch": lambda evil: with_changes(best={"weights": own("model")}),
+    "best made up": lambda evil: with_changes(best=own("best", row={"epoch": 1})),
     "short rng": lambda evil: with_changes(rng=torch.zeros(3, dtype=torch.uint8)),
 } | {
     f"wrong {part}": lambda evil, part=part: with_changes(**{part: {"x": [1]}})
