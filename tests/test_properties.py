@@ -61,6 +61,23 @@ def test_a_tag_is_a_space(before, after, inside):
     assert text.tokenize(f"{before}<{inside}>{after}") == text.tokenize(f"{before} {after}")
 
 
+EMOTICONS = st.tuples(st.sampled_from(":;="), st.sampled_from(["", "-"]), st.sampled_from(")(DP"))
+PIECES = st.lists(
+    st.tuples(st.just("word"), st.text("abzDPÉß1_", min_size=1))
+    | st.tuples(st.just("emoticon"), EMOTICONS)
+    | st.tuples(st.just("nothing"), st.sampled_from(["<br />", "<a b='c'>", "...", "–", "!"]))
+)
+
+
+@always
+@given(PIECES)
+def test_no_word_and_no_emoticon_is_lost(pieces):
+    review = " ".join("".join(piece) for _, piece in pieces)
+    words = [piece.lower() for kind, piece in pieces if kind == "word"]
+    emoticons = [piece[0] + piece[2] for kind, piece in pieces if kind == "emoticon"]
+    assert text.tokenize(review) == words + emoticons
+
+
 WORDS = st.dictionaries(st.text("abcé1", min_size=1, max_size=3), st.integers(1, 9))
 
 
