@@ -739,7 +739,7 @@ def room(part, size):
 def test_download_finds_no_room(part, name, folder, mirror, monkeypatch):
     mirror.answers = ["good"]
     course, size = settings(folder, mirror.urls), len(mirror.contents[name])
-    sample, said = run(course, in_little_room, room(part, size), heard, READ[name])[0]
+    sample, said = run(course, in_little_room, room(part, size), READ[name])
     assert sample != RIGHT[name]
     assert f"the download failed: nothing can be stored in {folder} ([Errno" in said
     assert "get a network connection, and restart" in one_paragraph(said.strip("\n"))
@@ -812,11 +812,11 @@ def obedient(body, *args):
 
 
 @contextlib.contextmanager
-def modes(**paths):
+def modes(wanted):
     """Give these files and folders other permissions for a while."""
-    before = {path: path.stat().st_mode for path, _ in paths.values()}
+    before = {path: path.stat().st_mode for path in wanted}
     try:
-        for path, mode in paths.values():
+        for path, mode in wanted.items():
             path.chmod(mode)
         yield
     finally:
@@ -826,13 +826,13 @@ def modes(**paths):
 
 @pytest.mark.parametrize("cached", [False, True])
 @pytest.mark.parametrize("where", ["data", "cache"])
-def test_reviews_come_where_nothing_may_be_written(where, cached, put, folder, monkeypatch):
+def test_reviews_come_where_nothing_may_be_written(where, cached, put, folder):
     put()
     if cached:
         pairs()
     (folder / "cache").mkdir(exist_ok=True)
     before = left_in(folder), caches(folder)
-    with modes(cache=(folder / "cache", 0o555), data=(folder, 0o555 if where == "data" else 0o755)):
+    with modes({folder / "cache": 0o555, folder: 0o555 if where == "data" else 0o755}):
         assert run(settings(folder), obedient, pairs) == (TRAIN, "")
         assert (left_in(folder), caches(folder)) == before
     assert pairs() == TRAIN
@@ -841,7 +841,7 @@ def test_reviews_come_where_nothing_may_be_written(where, cached, put, folder, m
 
 def test_download_may_not_be_written(folder, mirror, monkeypatch):
     mirror.answers = ["good"]
-    with modes(data=(folder, 0o555)):
+    with modes({folder: 0o555}):
         sample, said = run(settings(folder, mirror.urls), obedient, pairs)
     assert sample != TRAIN
     assert f"nothing can be stored in {folder} ([Errno 13] Permission denied" in said
@@ -854,7 +854,7 @@ def test_download_may_not_be_written(folder, mirror, monkeypatch):
 def test_file_may_not_be_read(name, folder):
     path = folder / FILES[name]
     path.write_bytes({"imdb": ARCHIVE, "island": BOOK}[name])
-    with modes(file=(path, 0)):
+    with modes({path: 0}):
         message, said = run(settings(folder), obedient, READ[name])
     assert message.startswith(f"{path} cannot be read (Permission denied).")
     assert said == ""
@@ -866,8 +866,8 @@ def test_checkpoint_without_permission(what, tmp_path, undisturbed):
     path = tmp_path / "run" / "net.pt"
     if what != "made":
         train(path, epochs=2)
-    here = {"written": (path.parent, 0o555), "made": (tmp_path, 0o555), "read": (path, 0)}[what]
-    with modes(here=here):
+    mode = {"written": {path.parent: 0o555}, "made": {tmp_path: 0o555}, "read": {path: 0}}[what]
+    with modes(mode):
         message, _ = run(settings(tmp_path), obedient, trained, path)
     how = "read" if what == "read" else "written"
     assert message.startswith(f"{path} cannot be {how} (Permission denied).")
