@@ -54,7 +54,7 @@ from small_course import (
 from small_training import Net, equal, train
 from torch import nn
 
-from helpers import data
+from helpers import data, training
 from helpers.text import decode_characters, encode_file
 from helpers.training import Step, fit
 
@@ -607,17 +607,29 @@ def test_killed_training_goes_on_to_the_same_weights(seed, tmp_path, seconds, un
     assert left_in(path.parent) == ["net.pt"]
 
 
+def trained_for(steps, path):
+    """Train, and die at this step if it comes to that."""
+    calls, clip = [], training.clip_grads_with_norm_
+
+    def die(*args):
+        calls.append(1)
+        if len(calls) == steps:
+            os.kill(os.getpid(), signal.SIGKILL)
+        clip(*args)
+
+    training.clip_grads_with_norm_ = die
+    train(path)
+
+
 def test_training_killed_again_and_again_ends_with_the_same_weights(tmp_path, undisturbed):
-    path, course = tmp_path / "run" / "net.pt", settings(tmp_path)
-    takes, seeds = duration(course, trained, tmp_path / "other.pt"), iter(range(99))
-    for seed in seeds:
-        child = Child(course, trained, path).go()
-        time.sleep(randomly("again and again", seed) * takes)
-        if child.kill() == 0:
-            break
-    assert next(seeds) > 2
+    path, ends = tmp_path / "net.pt", []
+    while not ends or ends[-1] != 0:
+        steps = 1 + int(randomly("again and again", len(ends)) * 20)  # 8 in an epoch, 4 epochs
+        ends.append(Child(settings(tmp_path), trained_for, steps, path).go().end())
+    assert set(ends[:-1]) == {-signal.SIGKILL}
+    assert len(ends) > 4
     assert equal(train(path), undisturbed)
-    assert left_in(path.parent) == ["net.pt"]
+    assert left_in(tmp_path) == ["net.pt"]
 
 
 @pytest.fixture(scope="module")
