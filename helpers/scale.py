@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from .batches import StreamBatches
 from .text import encode_file
-from .training import Step, evaluate, fit, table
+from .training import Step, evaluate, fit, save, table
 
 RANK, WORLD = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))  # by torchrun
 LOCAL_RANK = int(os.environ.get("LOCAL_RANK", 0))  # among the processes of this machine
@@ -123,7 +123,7 @@ def train(options):
     history = fit(model, step, batches, validate=lambda model: evaluate(model, step, unseen), **how)
     if RANK == 0:
         content = {"characters": characters.tolist(), "weights": model.state_dict()}
-        torch.save(content, options.out / "model.pt")
+        save(content, options.out / "model.pt")
         best = min(row["valid_loss"] for row in history)
         print(f"{table(history)}\nheld out: {best:.3f} nats a character")
 

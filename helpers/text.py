@@ -165,22 +165,30 @@ def encode_file(path: str | os.PathLike, target: str | os.PathLike) -> tuple[np.
             characters = np.flatnonzero(seen)
             table = np.zeros(len(seen), dtype=np.min_scalar_type(len(characters) - 1))
             table[characters] = np.arange(len(characters))
-            with temporary.open("wb") as file:
-                header = {"descr": table.dtype.str, "fortran_order": False, "shape": (n,)}
-                np.lib.format.write_array_header_1_0(file, header)
-                for codes in _blocks(path):
-                    file.write(table[codes].tobytes())
-                file.flush()
-                os.fsync(file.fileno())
-            if _signature(path) != is_now:
-                raise ValueError(
-                    f"{path} changed while it was encoded: start again when it is done"
-                )
-            known = {"text": is_now, "characters": "".join(map(chr, characters))}
-            about.unlink(missing_ok=True)  # so that it never describes another `target`
-            temporary.replace(target)
-            temporary.write_text(json.dumps(known), "utf8")
-            temporary.replace(about)
+            try:
+                with temporary.open("wb") as file:
+                    header = {"descr": table.dtype.str, "fortran_order": False, "shape": (n,)}
+                    np.lib.format.write_array_header_1_0(file, header)
+                    for codes in _blocks(path):
+                        file.write(table[codes].tobytes())
+                    file.flush()
+                    os.fsync(file.fileno())
+                if _signature(path) != is_now:
+                    raise ValueError(
+                        f"{path} changed while it was encoded: start again when it is done"
+                    )
+                known = {"text": is_now, "characters": "".join(map(chr, characters))}
+                about.unlink(missing_ok=True)  # so that it never describes another `target`
+                temporary.replace(target)
+                temporary.write_text(json.dumps(known), "utf8")
+                temporary.replace(about)
+            except OSError as error:
+                raise OSError(
+                    f"{target} cannot be made of {path} ({error.strerror or error}): free some "
+                    "space, or choose another place, and start again"
+                ) from error
+            finally:  # no half-written file takes room on a disk that is full
+                temporary.unlink(missing_ok=True)
     return np.load(target, mmap_mode="r"), np.array(list(known["characters"]))
 
 

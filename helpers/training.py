@@ -12,9 +12,10 @@ What teaches, the model and the step from a batch to its loss, is written in the
 import io
 import math
 import os
+import textwrap
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from operator import index
 from pathlib import Path
@@ -108,7 +109,8 @@ def fit(
       progress; the others get its content.
 
     Raises FloatingPointError when the loss or the gradient is no longer finite, and ValueError
-    when an argument is wrong or the checkpoint is damaged or belongs to another training.
+    when an argument is wrong or the checkpoint is damaged or belongs to another training, and
+    OSError when it cannot be read or written.
     """
     averaged = None
     if index(epochs) < 1:
@@ -128,8 +130,11 @@ def fit(
     first = not _distributed() or dist.get_rank() == 0
     if checkpoint is not None:
         checkpoint = Path(checkpoint)
-        checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        content = _from_first(checkpoint.read_bytes() if first and checkpoint.exists() else None)
+        with _explained(checkpoint, "written"):
+            checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        with _explained(checkpoint, "read"):
+            content = checkpoint.read_bytes() if first and checkpoint.exists() else None
+        content = _from_first(content)
         if content is not None:
             history, best = _load(checkpoint, content, parts, plan, epochs)
 
@@ -316,17 +321,45 @@ def _plan(parts, size, clip_norm, average, keep_best) -> dict[str, Any]:
     }
 
 
+def save(content: Any, path: str | os.PathLike) -> None:
+    """Write what `torch.save` takes into a file, whole or not at all: a crash leaves the old one.
+
+    Raises OSError, which says what to do, if it cannot be written.
+    """
+    path, packed = Path(path), io.BytesIO()
+    torch.save(content, packed)  # into memory: on a full disk its own writer hides the reason
+    temporary = path.with_name(path.name + ".tmp")
+    with _explained(path, "written"):
+        try:
+            with temporary.open("wb") as file:
+                file.write(packed.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:  # unless it has its final name by now
+            with suppress(OSError):
+                temporary.unlink()
+
+
+@contextmanager
+def _explained(path: Path, what: str):
+    """Say what to do when `path` cannot be read or written."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            f"{path} cannot be {what} ({error.strerror or error}). What was saved before is "
+            "unharmed: free some space or mend the permissions there, or choose another place, "
+            "and start again"
+        ) from error
+
+
 def _save(path: Path, parts, plan, history, best) -> None:
-    """Write the checkpoint whole or not at all: a crash leaves the one before."""
+    """Write the checkpoint."""
     content = {name: part.state_dict() for name, part in parts.items()}
     content |= {"plan": plan, "history": history, "best": best, "rng": torch.get_rng_state()}
     content["cuda_rng"] = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    save(content, path)
 
 
 def _distributed() -> bool:
@@ -358,6 +391,8 @@ def _load(path: Path, data: bytes, parts, plan, epochs) -> tuple[list[dict], dic
         ]
         if [row["epoch"] for row in history] != list(range(1, len(history) + 1)):
             raise ValueError("wrong history")
+        if best is not None and best["row"] not in history:
+            raise ValueError("wrong best epoch")
     except Exception as error:
         raise ValueError(
             f"the checkpoint {path} cannot be read ({type(error).__name__}): it is damaged, or was "
@@ -368,7 +403,7 @@ def _load(path: Path, data: bytes, parts, plan, epochs) -> tuple[list[dict], dic
     if differing:
         raise ValueError(
             f"the checkpoint {path} belongs to another training, which differs in "
-            f"{', '.join(differing)}. {way_out}"
+            f"{_short(', '.join(differing))}. {way_out}"
         )
     before = {name: deepcopy(part.state_dict()) for name, part in parts.items()}
     try:
@@ -385,10 +420,15 @@ def _load(path: Path, data: bytes, parts, plan, epochs) -> tuple[list[dict], dic
         for name, part in parts.items():
             part.load_state_dict(before[name])
         raise ValueError(
-            f"the checkpoint {path} does not fit this training "
-            f"({' '.join(str(error).split())}). {way_out}"
+            f"the checkpoint {path} does not fit this training ({_short(str(error))}). {way_out}"
         ) from error
     return history, best
+
+
+def _short(text: str) -> str:
+    """Return `text` as a message may show it, whoever wrote it: on one line, and not for long."""
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    return textwrap.shorten(printable, 300, placeholder=" …")
 
 
 def _checked(result: Step) -> Step:

@@ -1,9 +1,11 @@
-"""The small course of `small_course.py` as fixtures."""
+"""The small course of `small_course.py` and the training of `small_training.py` as fixtures."""
 
 import threading
 
 import pytest
+import torch
 from small_course import ARCHIVE, FILES, Server, apply, settings
+from small_training import train
 
 from helpers import data
 
@@ -46,3 +48,18 @@ def mirror():
         server.closing.set()
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Tiny tensors gain nothing from several threads, and a busy machine loses a lot."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(one_thread):
+    """What the small training comes to if nothing happens on the way."""
+    return train()

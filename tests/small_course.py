@@ -282,9 +282,9 @@ class Server(http.server.ThreadingHTTPServer):
 # A fork of a process that has loaded everything and runs nothing else: there in 50 ms, and none
 # of the locks that pytest's own threads may hold.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(
-    ["filelock", "helpers.data", "helpers.training", "nbclient", "nbformat", "pooch", "pytest"]
-)
+LOADED = ["filelock", "helpers.data", "helpers.training", "nbformat", "pooch", "pytest"]
+LOADED += ["requests.adapters", "torch._dynamo"]  # by a download, and by an optimizer
+FORKS.set_forkserver_preload(LOADED)
 
 
 def _run(pipe, course, body, args):
@@ -293,8 +293,6 @@ def _run(pipe, course, body, args):
     torch.set_num_threads(1)
     apply(course)
     data.PATIENCE = 20  # a busy machine is not a broken network
-    import requests.adapters  # noqa: F401  # what a download loads, loaded
-
     pipe.send("ready")
     pipe.recv()
     pipe.send(body(*args))
@@ -329,7 +327,7 @@ class Child:
         return result
 
     def kill(self):
-        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.kill()
         return self.end()
 
 

@@ -161,7 +161,8 @@ def test_two_processes_learn_as_one_does_and_as_chapter_6(uneven, tmp_path, monk
     histories = [checkpoint(folder)["history"] for folder in (tmp_path, tmp_path / "one")]
     for a, b in zip(*histories, strict=True):
         assert a == pytest.approx(b, abs=1e-5)
-    made = [torch.load(f / "model.pt")["weights"] for f in (tmp_path, tmp_path / "one")]
+    files = [f / "model.pt" for f in (tmp_path, tmp_path / "one")]
+    made = [torch.load(file, weights_only=True)["weights"] for file in files]
     for name, weights in made[0].items():
         torch.testing.assert_close(weights, made[1][name], rtol=0, atol=1e-4)
 

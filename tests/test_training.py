@@ -1,11 +1,7 @@
-"""The training loop, its checkpoints, and the progress line."""
+"""The training loop, its checkpoints (damaged ones in `test_faults.py`), the progress line."""
 
 import copy
 import math
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
@@ -13,23 +9,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 from nbclient import NotebookClient
+from small_training import Net, classify, equal, reviews, train
 from torch import nn
 
 from helpers import training
-from helpers.batches import LengthBatches, StreamBatches
+from helpers.batches import StreamBatches
 from helpers.progress import Progress
 from helpers.training import Step, evaluate, fit, table
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Tiny tensors gain nothing from several threads, and a busy machine loses a lot."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Scale(nn.Module):
@@ -50,71 +41,6 @@ PAIR = [torch.tensor([1.0, 1.0, 1.0]), torch.tensor([3.0])]
 
 def sgd(model, lr=0.1):
     return torch.optim.SGD(model.parameters(), lr=lr)
-
-
-class Net(nn.Module):
-    """A model with everything that must survive an interruption: dropout and buffers too."""
-
-    def __init__(self):
-        super().__init__()
-        self.embedding = nn.Embedding(12, 6)
-        self.norm = nn.BatchNorm1d(6)
-        self.dropout = nn.Dropout(0.4)
-        self.out = nn.Linear(6, 1)
-
-    def forward(self, tokens, lengths):
-        x = self.embedding(tokens).sum(1) / lengths[:, None]  # (batch, 6)
-        return self.out(self.dropout(self.norm(x)))[:, 0]
-
-
-def classify(model, batch, state):
-    tokens, lengths, labels = batch
-    logits = model(tokens, lengths)
-    loss = F.binary_cross_entropy_with_logits(logits, labels)
-    return Step(loss, len(labels), correct=((logits > 0) == (labels > 0.5)).sum())
-
-
-def reviews():
-    words = torch.randint(1, 12, (60, 9), generator=torch.Generator().manual_seed(0))
-    sequences = [row[: 3 + i % 7] for i, row in enumerate(words)]
-    return LengthBatches(sequences, [float(row[0] > 6) for row in words], 8)
-
-
-def train(path=None, epochs=4, stop=None, net=None, **changes):
-    """Train a Net from one seed, with everything on; `stop` is called after each epoch."""
-    torch.manual_seed(1)
-    net, batches = net or Net(), reviews()
-    optimizer = torch.optim.AdamW(net.parameters(), lr=changes.pop("lr", 0.02))
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=0.05, total_steps=4 * len(batches)
-    )
-
-    def validate(model):
-        if stop is not None:
-            stop(len(seen))
-        seen.append(evaluate(model, classify, batches))
-        return seen[-1]
-
-    seen = []
-    options = {"clip_norm": 1.0, "average": 0.8, "keep_best": "valid_accuracy"} | changes
-    history = fit(
-        net,
-        classify,
-        batches,
-        epochs=epochs,
-        optimizer=optimizer,
-        scheduler=scheduler,
-        validate=validate,
-        checkpoint=path,
-        **options,
-    )
-    return net, history, torch.rand(3)
-
-
-def equal(one, two):
-    """Same weights, history and random numbers afterwards, to the bit."""
-    a, b = one[0].state_dict(), two[0].state_dict()
-    return all(torch.equal(a[k], b[k]) for k in a) and one[1] == two[1] and one[2].equal(two[2])
 
 
 # ---- one step after another ------------------------------------------------------------------
@@ -455,11 +381,6 @@ def stop_at(epoch):
     return stop
 
 
-@pytest.fixture(scope="module")
-def undisturbed():
-    return train()
-
-
 @pytest.mark.parametrize("epoch", [0, 1, 2, 3])
 def test_a_training_stopped_in_any_epoch_goes_on_to_the_same_weights(epoch, tmp_path, undisturbed):
     path = tmp_path / "new" / "net.pt"
@@ -489,100 +410,6 @@ def test_more_epochs_continue_where_the_schedule_allows(tmp_path, undisturbed):
     path = tmp_path / "net.pt"
     train(path, epochs=2)
     assert equal(train(path, epochs=4), undisturbed)
-
-
-KILLED = """
-import os, signal, sys
-sys.path[:0] = [{root!r}, {tests!r}]
-from test_training import train
-train({path!r}, stop=lambda done: done == 2 and os.kill(os.getpid(), signal.SIGKILL))
-"""
-
-
-def test_a_killed_process_loses_nothing(tmp_path, undisturbed):
-    path = tmp_path / "net.pt"
-    code = KILLED.format(root=str(ROOT), tests=str(ROOT / "tests"), path=str(path))
-    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    run = subprocess.run([sys.executable, "-c", code], env=os.environ | threads, check=False)
-    assert run.returncode == -signal.SIGKILL
-    assert equal(train(path), undisturbed)
-
-
-@pytest.mark.parametrize("where", ["save", "fsync"])
-def test_a_crash_while_writing_leaves_the_checkpoint_before(
-    where, tmp_path, undisturbed, monkeypatch
-):
-    path, calls = tmp_path / "net.pt", []
-    module = torch if where == "save" else os
-    real = getattr(module, where)
-
-    def crash(*args):
-        calls.append(1)
-        if len(calls) == 3:
-            if where == "save":
-                args[1].write(b"half a file")
-            raise OSError("disk full")
-        return real(*args)
-
-    monkeypatch.setattr(module, where, crash)
-    with pytest.raises(OSError, match="disk full"):
-        train(path)
-    monkeypatch.undo()
-    assert len(torch.load(path, weights_only=True)["history"]) == 2
-    assert equal(train(path), undisturbed)
-
-
-def spoil_middle(data):
-    middle = data.index(b"data/") + len(data) // 2  # one bit, somewhere among the weights
-    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda data: b"",
-        lambda data: b"not a checkpoint",
-        lambda data: data[: len(data) // 2],
-        spoil_middle,
-    ],
-)
-def test_a_damaged_checkpoint_is_refused_and_nothing_is_lost(spoil, tmp_path):
-    path = tmp_path / "net.pt"
-    train(path, epochs=1)
-    path.write_bytes(spoil(path.read_bytes()))
-    damaged, net = path.read_bytes(), Net()
-    before = copy.deepcopy(net.state_dict())
-    with pytest.raises(ValueError, match=r"net.pt cannot be read .*Delete the file"):
-        train(path, net=net)
-    assert path.read_bytes() == damaged
-    assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
-
-
-class Evil:
-    def __reduce__(self):
-        return (pytest.fail, ("code from a checkpoint was run",))
-
-
-def test_a_checkpoint_runs_no_code(tmp_path):
-    torch.save({"plan": Evil()}, tmp_path / "net.pt")
-    with pytest.raises(ValueError, match="cannot be read"):
-        train(tmp_path / "net.pt")
-
-
-@pytest.mark.parametrize(
-    "part", ["plan", "history", "best", "rng", "model", "optimizer", "scheduler", "average"]
-)
-def test_a_checkpoint_with_a_wrong_part_is_refused_whole(part, tmp_path):
-    path = tmp_path / "net.pt"
-    train(path, epochs=1)
-    content = torch.load(path, weights_only=True)
-    content[part] = {"x": [1]}
-    torch.save(content, path)
-    net = Net()
-    before = copy.deepcopy(net.state_dict())
-    with pytest.raises(ValueError, match=r"net.pt .*Nothing was changed"):
-        train(path, net=net)
-    assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,11 @@ HELPERS = {
         ("index(value) < 1", "index(value) < 0"),
         ('not in "iu"', 'not in "iuf"'),
     ],
-    ("helpers/training.py", "tests/test_training.py tests/test_fine_print.py"): [
+    (
+        "helpers/training.py",
+        "tests/test_training.py tests/test_fine_print.py tests/test_faults.py"
+        " -k 'not test_faults or tampered or yields_other_weights or an_error_while'",
+    ): [
         ("    model.eval()\n    try:", "    try:"),
         ("with torch.no_grad():", "with torch.enable_grad():"),
         ("state = result.state\n                sums.add", "sums.add"),
@@ -103,6 +107,10 @@ HELPERS = {
         ('torch.set_rng_state(content["rng"])', "pass"),
         ("os.fsync(file.fileno())", "pass"),
         ('path.with_name(path.name + ".tmp")', "path"),
+        ("                temporary.unlink()", "                pass"),
+        ("{error.strerror or error}", "{error.strerror}"),
+        ('best["row"] not in history', "False"),
+        ('c if c.isprintable() else " "', "c"),
         ("weights_only=True", "weights_only=False"),
         ("if archive.testzip() is not None:", "if False:"),
         ("if len(history) > epochs:", "if False:"),
