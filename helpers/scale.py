@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from torch import nn
+from torch import nn, optim
 from torch.optim.lr_scheduler import OneCycleLR
 
 from .batches import StreamBatches
@@ -30,7 +30,7 @@ OPTIONS = (
     ("batch-size", 16, "rows of a batch, those of all processes together"),
     ("window", 50, "characters until the gradient is cut"),
     ("save-every", 2000, "steps of a part, about; the state starts from zeros in each part"),
-    ("rate", 4e-3, "highest learning rate"),
+    ("rate", 3e-3, "highest learning rate"),
     ("embedding", 256, "numbers for a character"),
     ("hidden", 512, "units of the LSTM"),
     ("dropout", 0.15, "share of the hidden state that training hides from the last layer"),
@@ -112,7 +112,8 @@ def train(options):
     model = CharacterRNN(len(characters), options.embedding, options.hidden, options.dropout)
     model, epochs = model.to("cuda" if gpu else "cpu"), options.passes * parts
     network = nn.parallel.DistributedDataParallel(model) if WORLD > 1 else model
-    optimizer = torch.optim.Adam(model.parameters(), rate, betas=(0.9, 0.99), fused=True)
+    adam = {"betas": (0.9, 0.99), "weight_decay": 0.1, "fused": True}
+    optimizer = optim.AdamW(model.parameters(), rate, **adam)
     schedule = OneCycleLR(optimizer, rate, epochs * len(batches), pct_start=0.1)
     step, checkpoint = make_step(network, schedule), options.out / "checkpoint.pt"
     how = {"epochs": epochs, "optimizer": optimizer, "scheduler": schedule, "clip_norm": 1.0}

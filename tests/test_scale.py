@@ -151,7 +151,7 @@ def test_two_processes_learn_as_one_does_and_as_chapter_6(uneven, tmp_path, monk
     batches = StreamBatches(encode_characters(story, char2int)[:363], 6, 20)
     torch.manual_seed(1)
     model = chapter["CharacterRNN"](len(char2int), 16, 32, 0.0)
-    adam = torch.optim.Adam(model.parameters(), lr=0.01, betas=(0.9, 0.99), fused=True)
+    adam = torch.optim.AdamW(model.parameters(), lr=0.01, betas=(0.9, 0.99), weight_decay=0.1)
     cycle = torch.optim.lr_scheduler.OneCycleLR(adam, 0.01, total_steps=52, pct_start=0.1)
     fit(model, step, batches, epochs=13, optimizer=adam, scheduler=cycle, clip_norm=1.0)
 

@@ -35,7 +35,7 @@ from helpers.data import IMDB, is_sample, mysterious_island
 from helpers.training import evaluate, fit
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-WINDOW = 50  # characters, that of chapter 6
+BATCH, WINDOW = 16, 50  # rows and characters, those of chapter 6
 
 
 def definitions(chapter: str, **names) -> dict:
@@ -176,7 +176,7 @@ def sentiment(data: dict) -> None:
     torch.manual_seed(1)
     model = chapter["SentimentRNN"](len(vocab.itos))
     start = time.perf_counter()
-    history = chapter["train"](model, batches, valid, epochs=4, max_lr=4e-3)
+    history = chapter["train"](model, batches, valid, epochs=3, max_lr=4e-3)
     ours = time.perf_counter() - start
     accuracy = evaluate(model, chapter["step"], on_test)["accuracy"]
     theirs = packed_batch_time(ids, labels, len(vocab.itos)) * len(ids) / 32
@@ -197,7 +197,7 @@ def language_model(data: dict) -> None:
         if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
             print("| (this processor has no bfloat16) | | | | |")
             continue
-        batches = StreamBatches(ids[: 20 * 3200], batch_size=32, window=WINDOW)
+        batches = StreamBatches(ids[: 40 * BATCH * WINDOW], BATCH, WINDOW)
 
         def one_pass(batches=batches, dtype=dtype):
             with torch.autocast("cpu", dtype, enabled=dtype == torch.bfloat16):
@@ -210,7 +210,7 @@ def language_model(data: dict) -> None:
     hidden, embedded = model.lstm.hidden_size, model.lstm.input_size
     for dtype, rate in speed.items():
         work = 3 * 2 * (4 * hidden * (hidden + embedded) + hidden * len(char_array))  # a character
-        a = torch.randn(32 * WINDOW, hidden + embedded).to(dtype)
+        a = torch.randn(BATCH * WINDOW, hidden + embedded).to(dtype)
         b = torch.randn(hidden + embedded, 4 * hidden).to(dtype)
         products = seconds(lambda a=a, b=b: [a @ b for _ in range(10)], 5)
         peak = 10 * 2 * a.shape[0] * b.numel() / products
@@ -289,7 +289,7 @@ def growth(data: dict) -> None:
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, fused=True)
     costs = {}
     for times in (1, 2, 4):
-        b = StreamBatches(data["ids"][: times * 30_000], 32, WINDOW)
+        b = StreamBatches(data["ids"][: times * 30_000], BATCH, WINDOW)
         costs[b.n_targets] = (
             1e6
             * seconds(lambda b=b: fit(network, chapter["step"], b, epochs=1, optimizer=optimizer))

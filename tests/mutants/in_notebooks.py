@@ -191,16 +191,18 @@ NOTEBOOKS = {
         ),
         ("ch06-chunk", "chunk[:-1], chunk[1:]", "chunk[1:], chunk[:-1]"),
         ("ch06-streams", "[[1, 2, 3]", "[[1, 2, 4]", OUTPUT),
-        ("ch06-model-class", "self.dropout(h)", "F.dropout(h, 0.15)"),  # at test time too
+        ("ch06-model-class", "self.dropout(h", "F.dropout1d(h"),  # at test time too
         ("ch06-carry-check", "model(window, state)", "model(window)"),
         ("ch06-step", "targets.flatten())", "inputs.flatten())"),
         ("ch06-step", "s.detach() for s in state", "s for s in state"),
         ("ch06-step", "state=state)", "state=None)"),  # the state is not carried
         ("ch06-categorical", "Categorical(logits=logits)", "Categorical(probs=logits)"),
         ("ch06-scale-cell", "logits * scale", "logits / scale"),
-        ("ch06-generate", "logits[:, -1] * scale", "logits[:, -1] / scale"),
-        ("ch06-generate", "model(drawn[:, None], state)", "model(drawn[:, None])"),
+        ("ch06-generate", "logits * scale", "logits / scale"),
+        ("ch06-generate", "(drawn), (h, C))", "(drawn))"),
         ("ch06-generate", "scores < smallest", "scores > smallest"),
+        ("ch06-as-cell", "for t in range(3)", "for t in (2, 1, 0)"),
+        ("ch06-quote-read", "held] = value", "held] = state[1][:, held]", REAL),
         (
             "ch06-ex-1-solution",
             "return chunk[:-1], chunk[1:]",
