@@ -104,11 +104,14 @@ def encode_characters(text: str, char2int: Mapping[str, int]) -> np.ndarray:
 
     Raises ValueError for a character that `char2int` lacks, with its position.
     """
-    codes = _code_points(text)
     known = _code_points("".join(char2int))
     table = np.full(known.max(initial=0) + 2, -1, dtype=np.int64)  # code point -> integer
     table[known] = list(char2int.values())
-    ids = table[np.minimum(codes, len(table) - 1)]  # the last entry, -1, stands for all beyond
+    ids = np.empty(len(text), dtype=np.int64)
+    for start in range(0, len(text), BLOCK):
+        codes = _code_points(text[start : start + BLOCK])
+        codes = np.minimum(codes, len(table) - 1)  # the last entry, -1, stands for all beyond
+        ids[start : start + BLOCK] = table[codes]
     if ids.size and ids.min() < 0:
         position = int(np.argmax(ids < 0))
         raise ValueError(
@@ -192,7 +195,7 @@ def encode_file(path: str | os.PathLike, target: str | os.PathLike) -> tuple[np.
     return np.load(target, mmap_mode="r"), np.array(list(known["characters"]))
 
 
-BLOCK = 1 << 18  # bytes: what is made of a block stays in the processor's cache
+BLOCK = 1 << 16  # bytes or characters: what is made of a block stays in the processor's cache
 
 
 def _blocks(path: Path) -> Iterator[np.ndarray]:

@@ -170,18 +170,22 @@ def sentiment(data: dict) -> None:
     """An epoch of chapter 5, and the way to 0.86 on the test reviews."""
     vocab, (ids, labels) = data["vocab"], data["train"]
     chapter = definitions("05", n_tokens=len(vocab.itos))
+    theirs = packed_batch_time(ids, labels, len(vocab.itos)) * len(ids) / 32
+    model = chapter["SentimentRNN"](len(vocab.itos))
+    adam = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    epoch = LengthBatches(ids, labels, batch_size=32, seed=1)
+    ours = seconds(lambda: fit(model, chapter["step"], epoch, epochs=1, optimizer=adam))
+    row("sentiment: an epoch of the chapter's model, batch 32", theirs, ours, "s", "20")
     batches = LengthBatches(ids, labels, batch_size=16, seed=1)
     valid = LengthBatches(*data["valid"], 256, shuffle=False)
     on_test = LengthBatches(*data["test"], 256, shuffle=False)
     torch.manual_seed(1)
     model = chapter["SentimentRNN"](len(vocab.itos))
     start = time.perf_counter()
-    history = chapter["train"](model, batches, valid, epochs=3, max_lr=4e-3)
+    chapter["train"](model, batches, valid, epochs=2, max_lr=4e-3)
     ours = time.perf_counter() - start
     accuracy = evaluate(model, chapter["step"], on_test)["accuracy"]
-    theirs = packed_batch_time(ids, labels, len(vocab.itos)) * len(ids) / 32
-    row("sentiment: an epoch of the chapter's model", theirs, ours / len(history), "s", "20")
-    row(f"sentiment: {accuracy:.4f} on the test set", 10 * theirs, ours, "s", "40")
+    row(f"sentiment: {accuracy:.4f} on the test set (0.86)", 10 * theirs, ours, "s", "40")
 
 
 def language_model(data: dict) -> None:
@@ -245,14 +249,16 @@ def text(data: dict) -> None:
 
 
 def second_start() -> None:
-    """Parse the archive, then read the cache."""
+    """Parse the archive, then read the cache, each in a fresh process that has loaded torch."""
     with tempfile.TemporaryDirectory() as cache:
-        code = f"""from pathlib import Path
+        code = f"""import time
+from pathlib import Path
 from helpers import data
-data.DATA = Path({cache!r})
-data.IMDB(split="train"), data.IMDB(split="test")"""
-        start = [sys.executable, "-c", code]
-        first, second = (seconds(lambda: subprocess.run(start, check=True)) for _ in range(2))
+data.DATA, start = Path({cache!r}), time.perf_counter()
+data.IMDB(split="train"), data.IMDB(split="test")
+print(time.perf_counter() - start)"""
+        run = [sys.executable, "-c", code]
+        first, second = (float(subprocess.check_output(run)) for _ in range(2))
     row("data ready, second start against the first", first, second, "s", "at most 2 s")
 
 
