@@ -5,7 +5,7 @@
 # make mutants   break helpers and chapters in some 300 small ways: do the tests notice? 45 minutes
 # make test-portable   the chapters as other machines run them, or with other seeds
 # make test-python     what needs no torch, on another Python: PYTHON=python3.13
-# make bench     measure the course beside the straightforward way, about ten minutes
+# make bench     measure the course beside the straightforward way, about five minutes
 # make outputs   re-execute the chapters and store what they print (the only way outputs change)
 # make lint      ruff: code, tests and notebooks
 #

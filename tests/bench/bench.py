@@ -1,6 +1,6 @@
 """Measure the course beside the literature's way of doing the same, and print a table.
 
-    make bench          on the real data, about ten minutes on two cores
+    make bench          on the real data, about five minutes on two cores
 
 Both sides of a row run in this process, on this machine, one after the other. The models and the
 steps are those of the notebooks, read from there. Nothing here is a test: a time depends on what
