@@ -1,7 +1,7 @@
 """Train the language model of chapter 6 on a text of any size, with as many processes as you have.
 
     python -m helpers.scale TEXT
-    torchrun --standalone --nproc-per-node 4 -m helpers.scale TEXT
+    torchrun --standalone --nproc-per-node 4 --max-restarts 3 -m helpers.scale TEXT
 
 When a process dies, torchrun starts all again, from the last checkpoint; so does your next call.
 """

@@ -372,6 +372,38 @@ def test_several_machines_need_a_fresh_store(tmp_path, monkeypatch):
         scale.connect(gpu=False, text=[])
 
 
+def test_a_restart_meets_no_address_of_the_dead(monkeypatch):
+    kept, stores = scale.dist.HashStore(), []  # torchrun's, the same at every start
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")  # which `connect` would leave behind
+    monkeypatch.setattr(scale, "WORLD", 2)
+    monkeypatch.setattr(scale.dist, "rendezvous", lambda _: iter([(kept, 0, 2)]))
+    monkeypatch.setattr(scale.dist, "broadcast_object_list", lambda _: None)
+    monkeypatch.setattr(
+        scale.dist, "init_process_group", lambda *_, store, **__: stores.append(store)
+    )
+    for attempt in range(2):
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", str(attempt))
+        scale.connect(gpu=False, text=[])
+    stores[0].set("address of 0", "a dead process")
+    assert stores[0].check(["address of 0"])
+    assert not stores[1].check(["address of 0"])
+
+
+def test_both_models_hide_a_unit_for_a_whole_window():
+    ids, hidden = torch.randint(9, (4, 7)), []
+    for make in (from_the_chapter("ch06-model-class")["CharacterRNN"], scale.CharacterRNN):
+        torch.manual_seed(1)
+        model = make(9, 5, 40, 0.5)
+        model.dense = nn.Identity()
+        hidden.append(model(ids)[0])  # (batch, time, hidden)
+        kept = hidden[-1] != 0
+        assert 0.3 < kept.double().mean() < 0.7
+        assert torch.equal(kept, kept[:, :1].expand_as(kept))
+        assert not torch.equal(kept, kept[:1].expand_as(kept))  # each row has its own
+    assert torch.equal(*hidden)
+
+
 def test_help_names_every_option(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["scale", "--help"])
     with pytest.raises(SystemExit) as error:

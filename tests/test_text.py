@@ -52,6 +52,17 @@ def test_tokenize_stays_linear():
     assert time.process_time() - start < 2
 
 
+@pytest.mark.parametrize("block", [1, 2, 3, 7, 100])
+def test_characters_are_encoded_the_same_wherever_blocks_end(block, monkeypatch):
+    text = "The ïsland 😀 rose"
+    char2int, _ = T.build_characters(text)
+    monkeypatch.setattr(T, "BLOCK", block)
+    ids = T.encode_characters(text, char2int)
+    assert ids.tolist() == [char2int[character] for character in text]
+    with pytest.raises(ValueError, match=r"'☃'.* at position 18"):
+        T.encode_characters(text + " ☃", char2int)
+
+
 def test_vocabulary_order():
     vocab = T.build_vocab(Counter(b=2, a=2, z=5, c=1))
     assert vocab.itos == ["<pad>", "<unk>", "z", "a", "b", "c"]
