@@ -68,7 +68,7 @@ def make_step(network, schedule):
         mean, count = total[0] / total[1], total[1]  # over all rows
         # Gradients are averaged over the processes; that of `mean` needs shares of the joint count
         share = own * WORLD / count
-        return Step(share + (mean - share.detach()), count, tuple(s.detach() for s in state))
+        return Step(mean + (share - share.detach()), count, tuple(s.detach() for s in state))
 
     return step
 

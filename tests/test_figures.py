@@ -382,7 +382,7 @@ EXAMPLES = {
         (("x" * 200 + "\n\n\n \t日", WAVE[:206]), {"label_low": "low", "label_high": "high"}),
     ],
 }
-NOT_DIAGRAMS = {"show", "slider", "tint"}
+NOT_DIAGRAMS = {"show", "slider", "tint", "visible"}
 DIAGRAMS = [
     name
     for name in figures.__all__

@@ -29,12 +29,7 @@ CHAPTER = ROOT / "notebooks" / "06_mysterious_island_lm.ipynb"
 STORY = "The ïsland rose — “grey”, they said, “grey” ☃ and 😀 — out of the sea.\r\nThe sea rose.\n"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # --- several processes -----------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Every figure of the course is drawn here or in the notebook, from computed values."""
 
-from helpers.figures.colored_text import colored_text
+from helpers.figures.colored_text import colored_text, visible
 from helpers.figures.embedding import embedding_lookup
 from helpers.figures.gradients import chain_of_factors
 from helpers.figures.language_model import (
@@ -55,5 +55,6 @@ __all__ = [
     "three_recurrences",
     "time_series",
     "tint",
+    "visible",
     "weight_matrices",
 ]
