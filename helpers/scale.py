@@ -112,8 +112,7 @@ def train(options):
     model = CharacterRNN(len(characters), options.embedding, options.hidden, options.dropout)
     model, epochs = model.to("cuda" if gpu else "cpu"), options.passes * parts
     network = nn.parallel.DistributedDataParallel(model) if WORLD > 1 else model
-    adam = {"betas": (0.9, 0.99), "weight_decay": 0.1, "fused": True}
-    optimizer = optim.AdamW(model.parameters(), rate, **adam)
+    optimizer = optim.AdamW(model.parameters(), rate, (0.9, 0.99), weight_decay=0.1, fused=True)
     schedule = OneCycleLR(optimizer, rate, epochs * len(batches), pct_start=0.1)
     step, checkpoint = make_step(network, schedule), options.out / "checkpoint.pt"
     how = {"epochs": epochs, "optimizer": optimizer, "scheduler": schedule, "clip_norm": 1.0}
