@@ -149,9 +149,8 @@ def fit(
             )
 
     steps = None if size is None else size * epochs
-    with Progress(
-        total=steps, initial=done * (size or 0), unit="step", disable=not first
-    ) as progress:
+    quiet = {} if first else {"disable": True}  # not given, TQDM_DISABLE may ask for it
+    with Progress(total=steps, initial=done * (size or 0), unit="step", **quiet) as progress:
         for epoch in range(done + 1, epochs + 1):
             progress.set_description(f"{label}, epoch {epoch}/{epochs}", refresh=False)
             row = {"epoch": epoch} | _train_epoch(

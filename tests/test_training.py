@@ -2,6 +2,9 @@
 
 import copy
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -516,3 +519,15 @@ def test_a_terminal_gets_a_bar_that_vanishes(capfd):
     assert out == ""
     assert "count:  33%" in err
     assert err.rsplit("\r", 2)[1].strip() == ""
+
+
+def test_tqdm_disable_silences_the_bar():
+    done = subprocess.run(
+        [sys.executable, "-c", "from small_training import train; train(epochs=1)"],
+        cwd=Path(__file__).parent,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
