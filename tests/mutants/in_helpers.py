@@ -90,6 +90,7 @@ HELPERS = {
         ("    if recent:\n        _check_finite(recent, last, epoch, n)\n", ""),
         ("math.isfinite(loss + norm)", "math.isfinite(loss)"),
         ("recent.clear()", "pass"),
+        ('{} if first else {"disable": True}', '{"disable": not first}'),
         ("for epoch in range(done + 1, epochs + 1)", "for epoch in range(1, epochs + 1)"),
         ("with _averaged_weights(model, averaged):", "with _averaged_weights(model, None):"),
         ('"weights": deepcopy(model.state_dict())}', '"weights": model.state_dict()}'),

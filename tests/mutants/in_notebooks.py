@@ -191,6 +191,7 @@ NOTEBOOKS = {
         ),
         ("ch06-chunk", "chunk[:-1], chunk[1:]", "chunk[1:], chunk[:-1]"),
         ("ch06-streams", "[[1, 2, 3]", "[[1, 2, 4]", OUTPUT),
+        ("ch06-ngram-order", "+ d * p) / (n + d)", "+ p) / (n + 1)", REAL),
         ("ch06-model-class", "self.dropout(h", "F.dropout1d(h"),  # at test time too
         ("ch06-carry-check", "model(window, state)", "model(window)"),
         ("ch06-step", "targets.flatten())", "inputs.flatten())"),
