@@ -15,7 +15,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 NOTEBOOKS ?= $(sort $(wildcard notebooks/*.ipynb))
 
-.PHONY: lab test test-browser mutants test-portable test-python site bench outputs lint clean
+.PHONY: lab test test-browser browser-tools mutants test-portable test-python site bench outputs lint clean
 
 lab: .venv/ready
 	$(BIN)/jupyter lab $(LAB_ARGS) $(firstword $(NOTEBOOKS))
@@ -23,8 +23,20 @@ lab: .venv/ready
 test: .venv/ready
 	$(BIN)/pytest $(TEST_ARGS)
 
-test-browser: site
+test-browser: browser-tools site
 	$(BIN)/pytest tests/browser $(TEST_ARGS)
+
+# Installed where it may be: as root on Debian. Elsewhere `make site` and the tests say what to do.
+browser-tools:
+	@set -e; missing=; command -v npm >/dev/null || missing=npm; browser=; \
+	for name in chromium chromium-browser google-chrome $$CHROMIUM; do \
+	  if command -v $$name >/dev/null; then browser=$$name; fi; \
+	done; \
+	[ -n "$$browser" ] || missing="$$missing chromium"; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq; \
+	  apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
 
 # MUTANT_ARGS: parts of file names or cell ids; -n 4, four at once; --real, the real data's own
 mutants: .venv/ready

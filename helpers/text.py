@@ -110,15 +110,15 @@ def encode_characters(text: str, char2int: Mapping[str, int]) -> np.ndarray:
     ids = np.empty(len(text), dtype=np.int64)
     for start in range(0, len(text), BLOCK):
         codes = _code_points(text[start : start + BLOCK])
-        codes = np.minimum(codes, len(table) - 1)  # the last entry, -1, stands for all beyond
-        ids[start : start + BLOCK] = table[codes]
-    if ids.size and ids.min() < 0:
-        position = int(np.argmax(ids < 0))
-        raise ValueError(
-            f"character {text[position]!r} (U+{ord(text[position]):04X}) at position {position} is "
-            f"not one of the {len(char2int)} of the vocabulary: replace it or leave it out, or "
-            "build the vocabulary from a text that has it"
-        )
+        # Beyond the table, "clip" takes its last entry, -1; with it, nothing is copied twice
+        part = np.take(table, codes, out=ids[start : start + BLOCK], mode="clip")
+        if part.min() < 0:
+            position = start + int(np.argmax(part < 0))
+            raise ValueError(
+                f"character {text[position]!r} (U+{ord(text[position]):04X}) at position "
+                f"{position} is not one of the {len(char2int)} of the vocabulary: replace it or "
+                "leave it out, or build the vocabulary from a text that has it"
+            )
     return ids
 
 

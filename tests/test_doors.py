@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import nbformat
@@ -30,7 +31,7 @@ def test_readme_has_every_link_of_every_chapter():
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_cell_for_colab_comes_first_and_changes_nothing_else(path):
+def test_cell_for_colab_comes_first_and_changes_nothing_else(path, monkeypatch):
     spec = importlib.util.spec_from_file_location("colab", ROOT / "docs/colab.py")
     colab = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(colab)
@@ -42,4 +43,8 @@ def test_cell_for_colab_comes_first_and_changes_nothing_else(path):
     assert rest == stored.cells
     source = "".join(first.source)
     assert "git clone --quiet --depth 1 https://example.org/course /content/rnn-course\n" in source
-    compile(TransformerManager().transform_cell(source), "first cell", "exec")
+    code = compile(TransformerManager().transform_cell(source), "first cell", "exec")
+    exec(code, {})  # nothing happens elsewhere: there is no get_ipython here
+    monkeypatch.setitem(sys.modules, "google.colab", sys)
+    with pytest.raises(NameError, match="get_ipython"):
+        exec(code, {})

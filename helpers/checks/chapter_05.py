@@ -386,13 +386,23 @@ def sound_reader(build: Callable) -> str:
             "Turn the words of each review around, and no answer changes: this model counts words, "
             "it does not read."
         )
-    for at, name in ((torch.zeros(8, dtype=int), "first"), (_LENGTHS - 1, "last")):
-        changed = tokens.clone()
-        rows = torch.arange(8)
-        changed[rows, at] = (changed[rows, at] - 1) % (n_tokens - 2) + 2
+    rows, last = torch.arange(8), _LENGTHS - 1
+    changed = tokens.clone()
+    changed[rows, last] = _another(changed[rows, last], n_tokens)
+    if close(ask(changed), answer, 1e-7):
+        raise Hint("The last word of a review has no effect on its answer.")
+    for at in range(9):
+        changed = torch.where(tokens > 0, _another(tokens, n_tokens), 0)
+        changed = torch.where(torch.arange(9) == at, changed, tokens)
         if close(ask(changed), answer, 1e-7):
-            raise Hint(f"The {name} word of a review has no effect on its answer.")
+            name = "The first word" if at == 0 else f"Word {at + 1}"
+            raise Hint(f"{name} of a review has no effect on its answer.")
     return _learns(model, tokens)
+
+
+def _another(tokens: torch.Tensor, n_tokens: int) -> torch.Tensor:
+    """Return another word for each, never padding or unknown."""
+    return (tokens - 1) % (n_tokens - 2) + 2
 
 
 def _turn_inside() -> torch.Tensor:
@@ -403,27 +413,37 @@ def _turn_inside() -> torch.Tensor:
 
 
 def _learns(model: nn.Module, tokens: torch.Tensor) -> str:
-    """Train for a moment towards negative answers, and look at what moves."""
-    model.train()
+    """Train for a moment towards negative answers, then positive ones; look at what moves."""
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
-    for _ in range(30):
-        logits = call(model, tokens, _LENGTHS)
-        if not logits.requires_grad:
-            raise Hint("No gradient flows back from the answer. Is there a detach() or a no_grad?")
-        loss = nn.functional.binary_cross_entropy_with_logits(logits, torch.zeros(8))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    idle = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
-    if idle:
-        raise Hint(f"The loss never reaches {idle[0]!r}: a layer that forward does not use?")
-    model.eval()
-    logits = tensor(call(model, tokens, _LENGTHS))
-    if bool((logits >= 0).all()):
-        raise Hint(
-            "After 30 steps towards 'negative' no answer is below 0. Is there a sigmoid or a ReLU "
-            "at the end? The loss expects logits."
-        )
+    for label, name in ((0.0, "negative"), (1.0, "positive")):
+        model.train()
+        for _ in range(40):
+            logits = call(model, tokens, _LENGTHS)
+            if not logits.requires_grad:
+                raise Hint(
+                    "No gradient flows back from the answer. Is there a detach() or no_grad?"
+                )
+            loss = nn.functional.binary_cross_entropy_with_logits(logits, torch.full((8,), label))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        idle = [key for key, p in model.named_parameters() if p.requires_grad and p.grad is None]
+        if idle:
+            raise Hint(f"The loss never reaches {idle[0]!r}: a layer that forward does not use?")
+        model.eval()
+        logits = tensor(call(model, tokens, _LENGTHS))
+        furthest = float(((2 * label - 1) * logits).max())
+        if furthest <= 0:
+            side, end = ("above", "logarithm") if label else ("below", "sigmoid, a ReLU")
+            raise Hint(
+                f"After 40 steps towards {name!r} no answer is {side} 0. Is there a {end} at the "
+                "end? The loss expects logits."
+            )
+        if furthest <= 1:
+            raise Hint(
+                f"After 40 steps towards {name!r} no answer is beyond 1 or -1. Is there a tanh at "
+                "the end? The loss expects logits."
+            )
     return (
         "A sound reader: one logit a review, untouched by padding and by company, and the order "
         "counts. How good it is, the validation part will tell."

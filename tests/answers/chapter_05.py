@@ -137,6 +137,8 @@ class Reader(nn.Module):
             h = self.rnn(x)[0][rows, lengths - 2]
         elif self.trap == "skips the first":
             h = self.rnn(x[:, 1:])[0][rows, lengths - 2]
+        elif self.trap == "reads both ends":
+            h = x[:, 0] + 2 * x[rows, lengths - 1]
         elif self.trap == "maximum over padding":
             h = self.rnn(x)[0].amax(1)
         else:
@@ -147,6 +149,10 @@ class Reader(nn.Module):
         z = z.squeeze(-1)
         if self.trap == "sigmoid":
             return torch.sigmoid(z)
+        if self.trap == "logarithm":
+            return F.logsigmoid(z)
+        if self.trap == "tanh":
+            return torch.tanh(z)
         if self.trap == "detached":
             return z.detach()
         return z * torch.nan if self.trap == "nan" else z
@@ -274,6 +280,9 @@ WRONG = {
                 "bag",
                 "dropout",
                 "sigmoid",
+                "logarithm",
+                "tanh",
+                "reads both ends",
                 "detached",
                 "idle",
                 "nan",

@@ -141,6 +141,29 @@ def test_search_finds_a_chapter(chromium, address):
     page.close()
 
 
+def test_next_and_previous_walk_through_the_chapters(chromium, address):
+    page, order = chromium.new_page(), sorted(CHAPTERS)
+    page.goto(address + "index.html")
+    for link, names in (("a.next-page", order), ("a.prev-page", order[-2::-1])):
+        for name in names:
+            page.locator(link).click()
+            page.wait_for_url(f"{address}{name}.html")
+    page.close()
+
+
+def test_a_button_copies_the_code_and_nothing_else(chromium, address):
+    context = chromium.new_context(permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto(address + "05_imdb_sentiment.html")
+    cell = page.locator("div.cell_input", has_text="import torch.nn.functional as F").first
+    cell.hover()
+    cell.locator("button.copybtn").click()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.strip() == cell.locator("pre").inner_text().strip()
+    assert copied.startswith("import")
+    context.close()
+
+
 def test_a_solution_unfolds_and_its_formula_is_set(chromium, address):
     page = chromium.new_page()
     page.goto(address + "03_vanishing_gradients.html")
