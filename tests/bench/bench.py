@@ -194,7 +194,7 @@ def sentiment(data: dict) -> None:
     torch.manual_seed(1)
     model = chapter["SentimentRNN"](len(vocab.itos))
     start = time.perf_counter()
-    chapter["train"](model, epoch, valid, epochs=3, max_lr=6e-3)
+    chapter["train"](model, epoch, valid, epochs=3, max_lr=4e-3)
     ours = time.perf_counter() - start
     accuracy = evaluate(model, chapter["step"], on_test)["accuracy"]
     row(f"sentiment: {accuracy:.4f} on the test set (0.86)", 10 * theirs, ours, "s", "40")
