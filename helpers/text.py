@@ -110,7 +110,7 @@ def encode_characters(text: str, char2int: Mapping[str, int]) -> np.ndarray:
     ids = np.empty(len(text), dtype=np.int64)
     for start in range(0, len(text), BLOCK):
         codes = _code_points(text[start : start + BLOCK])
-        # Beyond the table, "clip" takes its last entry, -1; with it, nothing is copied twice
+        # "clip": beyond the table its last entry, -1, and straight into ids, without a buffer
         part = np.take(table, codes, out=ids[start : start + BLOCK], mode="clip")
         if part.min() < 0:
             position = start + int(np.argmax(part < 0))

@@ -386,23 +386,14 @@ def sound_reader(build: Callable) -> str:
             "Turn the words of each review around, and no answer changes: this model counts words, "
             "it does not read."
         )
-    rows, last = torch.arange(8), _LENGTHS - 1
-    changed = tokens.clone()
-    changed[rows, last] = _another(changed[rows, last], n_tokens)
-    if close(ask(changed), answer, 1e-7):
-        raise Hint("The last word of a review has no effect on its answer.")
-    for at in range(9):
-        changed = torch.where(tokens > 0, _another(tokens, n_tokens), 0)
-        changed = torch.where(torch.arange(9) == at, changed, tokens)
+    other = torch.where(tokens > 0, (tokens - 1) % (n_tokens - 2) + 2, 0)  # no word stays
+    places = {"The last word": _LENGTHS[:, None] - 1, "The first word": 0}
+    places |= {f"Word {at + 1}": at for at in range(1, 9)}
+    for name, at in places.items():
+        changed = torch.where(torch.arange(9) == at, other, tokens)
         if close(ask(changed), answer, 1e-7):
-            name = "The first word" if at == 0 else f"Word {at + 1}"
             raise Hint(f"{name} of a review has no effect on its answer.")
     return _learns(model, tokens)
-
-
-def _another(tokens: torch.Tensor, n_tokens: int) -> torch.Tensor:
-    """Return another word for each, never padding or unknown."""
-    return (tokens - 1) % (n_tokens - 2) + 2
 
 
 def _turn_inside() -> torch.Tensor:
@@ -441,8 +432,8 @@ def _learns(model: nn.Module, tokens: torch.Tensor) -> str:
             )
         if furthest <= 1:
             raise Hint(
-                f"After 40 steps towards {name!r} no answer is beyond 1 or -1. Is there a tanh at "
-                "the end? The loss expects logits."
+                f"After 40 steps towards {name!r} every answer stays between -1 and 1. Is there a "
+                "tanh at the end? The loss expects logits."
             )
     return (
         "A sound reader: one logit a review, untouched by padding and by company, and the order "
