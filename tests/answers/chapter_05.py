@@ -138,7 +138,7 @@ class Reader(nn.Module):
         elif self.trap == "skips the first":
             h = self.rnn(x[:, 1:])[0][rows, lengths - 2]
         elif self.trap == "reads both ends":
-            h = x[:, 0] + 2 * x[rows, lengths - 1]
+            h = self.rnn(torch.stack([x[:, 0], x[rows, lengths - 1]], 1))[0][:, -1]
         elif self.trap == "maximum over padding":
             h = self.rnn(x)[0].amax(1)
         else:
@@ -298,4 +298,7 @@ WRONG = {
 HINTS = [
     ("sound_reader", reader("last column"), "padding"),
     ("sound_reader", reader("maximum over padding"), "padding"),
+    ("sound_reader", reader("last but one"), "The last word"),
+    ("sound_reader", reader("skips the first"), "The first word"),
+    ("sound_reader", reader("reads both ends"), "Word 2"),
 ]
