@@ -400,6 +400,18 @@ def test_also_without_average_or_best(changes, tmp_path):
     assert equal(train(tmp_path / "net.pt", **changes), train(**changes))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_also_on_a_gpu(tmp_path):
+    torch.manual_seed(1)
+    one, two, three = (Net().cuda() for _ in range(3))
+    two.load_state_dict(one.state_dict())
+    three.load_state_dict(one.state_dict())
+    with pytest.raises(Stop):
+        train(tmp_path / "net.pt", stop=stop_at(2), net=one)
+    assert equal(train(tmp_path / "net.pt", net=two), train(net=three))
+    assert all(weight.is_cuda for weight in two.parameters())
+
+
 def test_a_finished_training_comes_back_at_once(tmp_path, undisturbed):
     path = tmp_path / "net.pt"
     assert equal(train(path), undisturbed)
