@@ -75,7 +75,8 @@ site: .venv/site
 	  -d _site/doctrees _site/source _site/html
 
 bench: .venv/ready
-	TQDM_DISABLE=1 $(BIN)/python tests/bench/bench.py
+	CUDA_VISIBLE_DEVICES= TQDM_DISABLE=1 $(BIN)/python tests/bench/bench.py
+	TQDM_DISABLE=1 $(BIN)/python tests/bench/gpu.py
 
 # Metadata that changes from run to run, or tells of the machine, is not stored.
 outputs: .venv/ready
