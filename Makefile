@@ -5,6 +5,7 @@
 # make mutants   break helpers and chapters in some 300 small ways: do the tests notice? 45 minutes
 # make test-portable   the chapters as other machines run them, or with other seeds
 # make test-python     what needs no torch, on another Python: PYTHON=python3.13
+# make audit     are there known vulnerabilities in the pinned versions?
 # make bench     measure the course beside the straightforward way, about five minutes
 # make outputs   re-execute the chapters and store what they print (the only way outputs change)
 # make lint      ruff: code, tests and notebooks
@@ -15,7 +16,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 NOTEBOOKS ?= $(sort $(wildcard notebooks/*.ipynb))
 
-.PHONY: lab test test-browser browser-tools mutants test-portable test-python site bench outputs lint clean
+.PHONY: lab test test-browser browser-tools mutants test-portable test-python audit site bench outputs lint clean
 
 lab: .venv/ready
 	$(BIN)/jupyter lab $(LAB_ARGS) $(firstword $(NOTEBOOKS))
@@ -58,6 +59,12 @@ test-python:
 	  --requirement .venv-python/requirements.txt
 	MPLBACKEND=agg .venv-python/bin/python -m pytest --noconftest \
 	  $(NO_TORCH:%=tests/test_%.py) $(TEST_ARGS)
+
+# --strict: a package that could not be looked up is no package without findings.
+audit:
+	$(PYTHON) -m venv --clear .venv-audit
+	.venv-audit/bin/python -m pip install --quiet pip-audit
+	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 # KaTeX's style sheet and fonts become part of the site: a reader's browser asks no other host.
 KATEX := _site/node_modules/katex/dist
@@ -105,4 +112,4 @@ lint: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-python _site
+	rm -rf .venv .venv-audit .venv-python _site
