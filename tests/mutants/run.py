@@ -12,6 +12,7 @@ import argparse
 import multiprocessing
 import os
 import queue
+import resource
 import shlex
 import shutil
 import signal
@@ -28,7 +29,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from mutants.catalogue import ROOT, mutants
 
 WANTED = 0.95
-TIMEOUT = 900  # seconds; what does not end is noticed too, but a busy machine is no proof
+TIMEOUT = 900  # seconds; what does not end is noticed too, but a busy machine is no proof: twice
+LARGEST_FILE = 4 << 30  # bytes: a limit that is broken must not fill the disk
 NO_NETWORK = "http://127.0.0.1:9"
 LOADED = ["torch.utils.data", "torchtext.vocab", "matplotlib.pyplot", "IPython", "pytest"]
 LOADED += ["nbformat", "jupyter_client", "torch._dynamo"]
@@ -50,6 +52,7 @@ def pytest_in(folder, arguments, environment, answer):
     import pytest
 
     os.setsid()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
     sys.dont_write_bytecode = True  # a cache could hold the mutant before
     os.chdir(folder)
     os.environ.clear()
@@ -59,7 +62,7 @@ def pytest_in(folder, arguments, environment, answer):
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     first = FirstFailure()
-    options = ["-x", "-q", "--tb=short", "-p", "no:cacheprovider"]
+    options = ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", f"--basetemp={folder}.tmp"]
     status = pytest.main([*options, *arguments], plugins=[first])
     answer.send((int(status), first.name and (Path(first.file).name, first.name)))
 
@@ -157,6 +160,8 @@ def main():
         def judge(m):
             begun = time.monotonic()
             status, first = scratch.run(m.tests, timeout, m)
+            if status is None:
+                status, first = scratch.run(m.tests, timeout, m)
             if status not in (0, 1, 2, None):  # 2: the tests could not even be collected
                 raise RuntimeError(f"pytest ended with {status} on {m}")
             word = "ALIVE" if status == 0 else "killed"
