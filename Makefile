@@ -5,6 +5,7 @@
 # make mutants   break helpers and chapters in some 300 small ways: do the tests notice? 45 minutes
 # make test-portable   the chapters as other machines run them, or with other seeds
 # make test-python     what needs no torch, on another Python: PYTHON=python3.13
+# make test-newest     make test with the newest versions of all but torch
 # make audit     are there known vulnerabilities in the pinned versions?
 # make bench     measure the course beside the straightforward way, about five minutes
 # make outputs   re-execute the chapters and store what they print (the only way outputs change)
@@ -16,7 +17,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 NOTEBOOKS ?= $(sort $(wildcard notebooks/*.ipynb))
 
-.PHONY: lab test test-browser browser-tools mutants test-portable test-python audit site bench outputs lint clean
+.PHONY: lab test test-browser browser-tools mutants test-portable test-python test-newest audit site bench outputs lint clean
 
 lab: .venv/ready
 	$(BIN)/jupyter lab $(LAB_ARGS) $(firstword $(NOTEBOOKS))
@@ -59,6 +60,13 @@ test-python:
 	  --requirement .venv-python/requirements.txt
 	MPLBACKEND=agg .venv-python/bin/python -m pytest --noconftest \
 	  $(NO_TORCH:%=tests/test_%.py) $(TEST_ARGS)
+
+# What pip would choose today, of all but torch.
+test-newest:
+	$(PYTHON) -m venv --clear .venv-newest
+	grep '^torch==' constraints.txt >.venv-newest/constraints.txt
+	.venv-newest/bin/python -m pip install --quiet --constraint .venv-newest/constraints.txt --editable '.[test]'
+	.venv-newest/bin/python -m pytest $(TEST_ARGS)
 
 # --strict: a package that could not be looked up is no package without findings.
 audit:
@@ -112,4 +120,4 @@ lint: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-audit .venv-python _site
+	rm -rf .venv .venv-* _site

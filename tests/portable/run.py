@@ -30,7 +30,19 @@ MACHINES = [
     "DNNL_MAX_CPU_ISA=AVX2",
     "MKL_ENABLE_INSTRUCTIONS=SSE4_2",
     "MKL_ENABLE_INSTRUCTIONS=AVX2",
+    "MKL_CBWR=COMPATIBLE",  # obeyed by processors of other makers too
 ]
+# Training, matrix products, sums and exponentials to the last bit: does a setting change any?
+PROBE = """
+import hashlib, torch
+torch.manual_seed(1)
+lstm, x = torch.nn.LSTM(96, 128, batch_first=True), torch.randn(32, 50, 96)
+h, _ = lstm(x)
+h.square().sum().backward()
+parts = [h, lstm.weight_hh_l0.grad, x[0] @ x[1].T, x.sum(), x.exp().sum(1), torch.softmax(x, 2)]
+bits = b"".join(part.detach().numpy().tobytes() for part in parts)
+print(torch.get_num_threads(), hashlib.sha256(bits).hexdigest())
+"""
 # Cells that train, or order what is trained on, and print nothing that depends on it.
 ALSO = {"ch03-clip-run", "ch05-padding-share", "ch05-both-batches"}
 SEED = re.compile(r"\b(manual_seed\(|seed=)1\b")
@@ -58,6 +70,13 @@ def run(chapter, environment):
     if not cells or done.returncode != failed:  # 0: all pass, 1: some fail, else something else
         sys.exit(f"{chapter}: pytest ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
     return cells
+
+
+def probed(setting=""):
+    """Return what PROBE prints under a setting."""
+    environment = os.environ | dict([setting.split("=")] if setting else ())
+    command = [sys.executable, "-c", PROBE]
+    return subprocess.run(command, env=environment, check=True, capture_output=True).stdout
 
 
 def reseeded(notebook, seed):
@@ -127,8 +146,11 @@ def main():
         chapters = [path for path in chapters if path.name[:2] in options.chapters]
     if options.seeds:
         runs = other_seeds(chapters, options.first_seed, options.seeds)
+        same = set()
     else:
-        runs = machines(chapters, options.machines or MACHINES)
+        settings = options.machines or MACHINES
+        runs, here = machines(chapters, settings), probed()
+        same = {setting for setting in settings if probed(setting) == here}
 
     print("cells compared + cells not compared, failures")
     rows, failures = {}, Counter()
@@ -146,7 +168,8 @@ def main():
     width = max(map(len, rows))
     print("\n" + " " * width, *(f"{path.name[:2]:>12}" for path in chapters))
     for name, row in rows.items():
-        print(f"{name:{width}}", *(f"{entry:>12}" for entry in row))
+        remark = "   changes nothing on this machine" if name in same else ""
+        print(f"{name:{width}}", *(f"{entry:>12}" for entry in row), remark)
     for cell, count in failures.most_common():
         print(f"{cell}: failed {count} of {len(rows)} times")
     return bool(failures)
