@@ -12,7 +12,6 @@ import gzip
 import hashlib
 import os
 import posixpath
-import queue
 import re
 import shutil
 import sys
@@ -20,6 +19,7 @@ import tarfile
 import tempfile
 import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -67,6 +67,7 @@ LABELS = ("neg", "pos")  # the archive's folders; their positions are the labels
 
 PATIENCE = 4.5  # seconds for a mirror's first byte: three silent ones are given up within 15
 STALL = 7  # seconds without a byte that end a transfer: two stalled mirrors, within 15 too
+SLOW, LEAST = 30, 120_000  # seconds, and the bytes in them: below 4 kB/s a transfer is given up
 IDENTITY = {"Accept-Encoding": "identity"}  # the file as it is, for the checksum's sake
 MAX_DOWNLOAD_BYTES = 200_000_000  # the larger file has 84 million: no mirror fills the disk
 # What is found may be anyone's archive; the published one has 100,000 members, 0.3 GB unpacked.
@@ -216,7 +217,7 @@ def _download(name: str) -> tuple[Path | None, str]:
 
     def downloader(url, path, pooch):
         with open(path, "wb") as file:  # noqa: PTH123  # a path as a string
-            http(url, _Capped(file), pooch)
+            _in_time(SLOW, file.tell, http, url, _Capped(file), pooch)
 
     reasons = []
     try:
@@ -229,14 +230,16 @@ def _download(name: str) -> tuple[Path | None, str]:
                 for url in urls:
                     host = urlsplit(url).netloc
                     try:
-                        _knock(url)
+                        _in_time(PATIENCE, None, _knock, url)
                         file = pooch.retrieve(
                             url, sha256, target.name, folder, downloader=downloader
                         )
                     except requests.HTTPError as error:
                         reasons.append(f"{host} answered {error.response.status_code}")
-                    except TimeoutError:
+                    except requests.Timeout:
                         reasons.append(f"{host} did not answer")
+                    except TimeoutError as error:
+                        reasons.append(f"{host} {error}")
                     except requests.RequestException:
                         reasons.append(f"the connection to {host} failed")
                     except ValueError:  # pooch's word for a wrong checksum, and others' for worse
@@ -263,32 +266,40 @@ class _Capped:
 
 
 def _knock(url: str) -> None:
-    """Wait for a mirror's first byte, `PATIENCE` seconds at most; raise what went wrong.
-
-    In a thread, because the time-outs of a request leave out looking up the host's name, and hold
-    for each of its addresses and each redirect anew.
-    """
+    """Wait for a mirror's first byte."""
     import requests
 
-    answer: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+    with requests.get(url, stream=True, timeout=PATIENCE, headers=IDENTITY) as response:
+        next(response.iter_content(1), None)
 
-    def ask():
+
+def _in_time(seconds: float, arrived: Callable[[], int] | None, work: Callable, *args) -> None:
+    """Do this work; raise what it raises, or `TimeoutError` if too little `arrived` in `seconds`.
+
+    In a thread, because the time-outs of a request leave out looking up the host's name, hold for
+    each of its addresses and each redirect anew, and are content with a byte every now and then.
+    """
+    errors = []
+
+    def do():
         try:
-            with requests.get(url, stream=True, timeout=PATIENCE, headers=IDENTITY) as response:
-                next(response.iter_content(1), None)
-            answer.put(None)
-        except requests.Timeout:
-            answer.put(TimeoutError())
+            work(*args)
         except Exception as error:  # whatever it is, it belongs to the caller
-            answer.put(error)
+            errors.append(error)
 
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        error = answer.get(timeout=PATIENCE)
-    except queue.Empty:
-        error = TimeoutError()
-    if error is not None:
-        raise error
+    thread = threading.Thread(target=do, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    before = 0
+    while thread.is_alive():
+        if arrived is None:
+            raise TimeoutError("did not answer")
+        if (now := arrived()) - before < LEAST:
+            raise TimeoutError("is too slow")
+        before = now
+        thread.join(seconds)
+    if errors:
+        raise errors.pop()  # kept here, it would keep its connection open
 
 
 # --- reading the reviews ---------------------------------------------------------------------

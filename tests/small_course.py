@@ -223,10 +223,14 @@ class Mirrors(http.server.BaseHTTPRequestHandler):
                 self.start(content, content, *(f"X-{i}: x" for i in range(200)))
             case "endless header":
                 self.start(content, content, "X: " + "x" * 100_000)
-            case "endless":
-                self.start(None, b"")
-                while not self.server.closing.is_set():
-                    self.wfile.write(bytes(1 << 16))
+            case "endless":  # more than is taken, but no disk is full if no bound holds
+                self.start(None, bytes(4_000_000))
+                wait(60)
+            case "drip" | "slows down":
+                self.start(None, bytes(300_000) if answer == "slows down" else b"")
+                for byte in content:
+                    self.wfile.write(bytes([byte]))
+                    wait(12 / len(content))
             case "loop":
                 self.redirect(self.path)
             case "to nowhere":

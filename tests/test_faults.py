@@ -120,6 +120,7 @@ FAILURES = {  # what a mirror does -> what the line before the sample says of it
     "page": "HOST sent something else",
     "bad encoding": "HOST sent something else",
     "endless": "HOST sent something else",
+    "drip": "HOST is too slow",
 }
 ODD_BUT_RIGHT = ["late", "slow", "unsized", "chunked", "encoded", "redirect", "redirects"]
 
@@ -129,6 +130,7 @@ def impatient(monkeypatch):
     """Who waits for a server that says nothing need not wait for long."""
     monkeypatch.setattr(data, "PATIENCE", 2)
     monkeypatch.setattr(data, "STALL", 2)
+    monkeypatch.setattr(data, "SLOW", 3)
     monkeypatch.setattr(data, "MAX_DOWNLOAD_BYTES", 1_000_000)
 
 
@@ -177,6 +179,33 @@ def test_odd_mirror_that_sends_the_right_file_will_do(
     assert not any(path.startswith("/1/") for path in mirror.asked)
     assert (folder / FILES[name]).read_bytes() == mirror.contents[name]
     assert capfd.readouterr().out == ""
+
+
+def large(folder, mirror):
+    """Return a course with an archive of several chunks, which the mirrors have as well."""
+    reviews, archive = long_course()
+    mirror.contents["imdb"] = archive
+    return settings(folder, mirror.urls, reviews, archive), rows(reviews, "train"), archive
+
+
+def test_mirror_that_slows_down_is_given_up(folder, mirror, monkeypatch):
+    monkeypatch.setattr(data, "SLOW", 1)
+    mirror.use(monkeypatch, folder, ["slows down", "good"])
+    before = time.monotonic()
+    assert pairs() == TRAIN
+    assert time.monotonic() - before < 8  # it sends for 12 seconds
+    assert mirror.asked[-1] == "/1/imdb"
+
+
+def test_slow_network_of_a_learner_will_do(folder, mirror, monkeypatch):
+    assert data.LEAST / data.SLOW < 5_000  # 20 kB/s is enough, with breaks too
+    course, train_rows, _ = large(folder, mirror)
+    apply(course, monkeypatch.setattr)
+    monkeypatch.setattr(data, "SLOW", 2)
+    monkeypatch.setattr(data, "LEAST", 60_000)
+    mirror.answers, mirror.pause = ["slow", 404], 0.3  # 400,000 bytes in 3.6 seconds
+    assert pairs() == train_rows
+    assert "/1/imdb" not in mirror.asked
 
 
 # --- the archive and the book ----------------------------------------------------------------
@@ -523,18 +552,66 @@ def seconds():
     return seconds
 
 
+def until(call, number, body, *args):
+    """Run this, and die when `call` is called for this time; "half" cuts what has been written."""
+    name = call.removeprefix("half ")
+    owner = {"save": torch, "write": data._Capped}.get(name, os)
+    real, calls = getattr(owner, name), []
+
+    def die(*args):
+        calls.append(1)
+        if len(calls) < number:
+            return real(*args)
+        if call != name:
+            os.ftruncate(args[0], os.fstat(args[0]).st_size // 2)
+        return os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(owner, name, die)
+    body(*args)
+
+
 @pytest.mark.parametrize("seed", TWENTY)
 def test_killed_download_is_made_anew(seed, folder, mirror, seconds, monkeypatch, capfd):
+    course, train_rows, content = large(folder, mirror)
     mirror.answers, mirror.pause = ["slow"], 0.02
-    fetch = settings(folder, mirror.urls), data.is_sample, "imdb"
+    fetch = course, data.is_sample, "imdb"
     kill_at(moment("download", seed), seconds(*fetch), lambda: empty(folder), *fetch)
     archive = folder / FILES["imdb"]
-    assert not archive.exists() or archive.read_bytes() == ARCHIVE
-    mirror.use(monkeypatch, folder, ["good"])
-    assert pairs() == TRAIN
-    assert archive.read_bytes() == ARCHIVE
+    assert not archive.exists() or archive.read_bytes() == content
+    mirror.answers = ["good"]
+    apply(course, monkeypatch.setattr)
+    assert pairs() == train_rows
+    assert archive.read_bytes() == content
     assert left_in(folder) == [FILES["imdb"], "cache", "sample"]
     assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("call", ["write", "replace"])
+def test_killed_in_the_midst_of_a_download(call, folder, mirror, monkeypatch):
+    course, train_rows, content = large(folder, mirror)
+    number, size = {"write": (3, 2 << 16), "replace": (1, len(content))}[call]
+    child = Child(course, until, call, number, data.is_sample, "imdb").go()
+    assert child.end() == -signal.SIGKILL
+    (partial,) = folder.glob(".imdb-*/*")
+    assert partial.stat().st_size == size
+    assert left_in(folder) == [partial.parent.name, "sample"]
+    apply(course, monkeypatch.setattr)
+    assert pairs() == train_rows
+    assert left_in(folder) == [FILES["imdb"], "cache", "sample"]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("call", ["half fsync", "fsync", "replace"])
+def test_killed_in_the_midst_of_writing_the_cache(call, number, put, folder, monkeypatch):
+    put()
+    child = Child(settings(folder), until, call, number, pairs).go()
+    assert child.end() == -signal.SIGKILL
+    left = [path.name.rpartition("-")[2] for path in caches(folder)]
+    assert left == (["train.part"] if number == 1 else ["test.part", "train"])
+    assert pairs("test") == rows(REVIEWS, "test")
+    assert len(caches(folder)) == 2
+    forbid_parsing(monkeypatch)
+    assert pairs() == TRAIN
 
 
 @pytest.mark.parametrize("seed", TWENTY)
@@ -651,27 +728,10 @@ def test_killed_writing_leaves_the_checkpoint_before(seed, tmp_path, seconds, mu
     assert left_in(path.parent) == ["net.pt"]
 
 
-def trained_until(call, path):
-    """Train; at the third checkpoint, die when `call` is called."""
-    module, name = (torch, "save") if call == "save" else (os, call.removeprefix("half "))
-    real, calls = getattr(module, name), []
-
-    def die(*args):
-        calls.append(1)
-        if len(calls) < 3:
-            return real(*args)
-        if call == "half fsync":
-            os.ftruncate(args[0], os.fstat(args[0]).st_size // 2)
-        return os.kill(os.getpid(), signal.SIGKILL)
-
-    setattr(module, name, die)
-    train(path)
-
-
 @pytest.mark.parametrize("call", ["save", "half fsync", "fsync", "replace"])
 def test_killed_in_the_midst_of_writing_a_checkpoint(call, tmp_path, undisturbed):
     path = tmp_path / "net.pt"
-    assert Child(settings(tmp_path), trained_until, call, path).go().end() == -signal.SIGKILL
+    assert Child(settings(tmp_path), until, call, 3, train, path).go().end() == -signal.SIGKILL
     assert left_in(tmp_path) == ["net.pt"] + ["net.pt.tmp"] * (call != "save")
     assert len(torch.load(path, weights_only=True)["history"]) == 2
     assert equal(train(path), undisturbed)
