@@ -2,7 +2,7 @@
 # make test      everything: unit tests, and every cell of every chapter re-executed and compared
 # make site      turn the stored chapters into a web site, _site/html; nothing is executed
 # make test-browser   the site, and every chapter run in JupyterLab, looked at in a browser
-# make mutants   break helpers and chapters in some 300 small ways: do the tests notice? 45 minutes
+# make mutants   break helpers and chapters in some 370 small ways: do the tests notice? an hour
 # make test-portable   the chapters as other machines run them, or with other seeds
 # make test-python     what needs no torch, on another Python: PYTHON=python3.13
 # make test-newest     make test with the newest versions of all but torch

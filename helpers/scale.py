@@ -12,12 +12,10 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import nn, optim
-from torch.optim.lr_scheduler import OneCycleLR
 
 from .batches import StreamBatches
-from .text import encode_file
+from .text import encode_file, fingerprint
 from .training import Step, evaluate, fit, save, table
 
 RANK, WORLD = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))  # by torchrun
@@ -61,14 +59,13 @@ def make_step(network, schedule):
             torch.manual_seed(WORLD * schedule.last_epoch + RANK)
         inputs, targets = batch  # (own rows, time) both
         logits, state = network(inputs, state)
-        own = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
+        own = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
         total = torch.stack([own.detach().double(), (targets >= 0).sum()])
         if WORLD > 1:
             dist.all_reduce(total)
-        mean, count = total[0] / total[1], total[1]  # over all rows
         # Gradients are averaged over the processes; that of `mean` needs shares of the joint count
-        share = own * WORLD / count
-        return Step(mean + (share - share.detach()), count, tuple(s.detach() for s in state))
+        mean, share = total[0] / total[1], own * WORLD / total[1]  # total: over all rows
+        return Step(mean + (share - share.detach()), total[1], tuple(s.detach() for s in state))
 
     return step
 
@@ -94,36 +91,39 @@ def connect(gpu, text):
 
 def train(options):
     """Train as the options say. Every process calls this; the first one prints and writes."""
-    size, rate = options.batch_size, options.rate
+    size, rate, out = options.batch_size, options.rate, options.out
     gpu = torch.cuda.is_available() and not options.cpu
     if size % WORLD:
         raise ValueError(f"--batch-size {size} cannot be split evenly among {WORLD} processes")
-    if gpu and torch.cuda.device_count() <= LOCAL_RANK:
+    if gpu and torch.cuda.device_count() < int(os.environ.get("LOCAL_WORLD_SIZE", 1)):
         raise ValueError("a process here has no GPU: start fewer, or give --cpu")
-    ids, characters = encode_file(options.text, options.out / options.encoded)
+    for name, value in vars(options).items():
+        if (type(value) is int and value < 1) or (name == "held_out" and not 0 < value < 1):
+            raise ValueError(f"{name} is {value}: it must be above 0{' and below 1' * (value > 0)}")
+    ids, characters = encode_file(options.text, out / options.encoded)
     n = len(ids) - min(int(len(ids) * options.held_out), 10**6)
     rows = slice(RANK * size // WORLD, (RANK + 1) * size // WORLD)
     unseen = StreamBatches(ids[n:], size, 500, rows)
-    parts = len(StreamBatches(ids[:n], size, options.window)) // max(1, options.save_every) + 1
+    parts = len(StreamBatches(ids[:n], size, options.window)) // options.save_every + 1
     batches = StreamBatches(ids[:n], size, options.window, rows, parts)
+    about = {"text": fingerprint(ids, characters), "learned": n, "window": options.window}
     if WORLD > 1:
-        connect(gpu, [len(ids), *characters])
+        connect(gpu, about["text"])
     torch.manual_seed(1)
     model = CharacterRNN(len(characters), options.embedding, options.hidden, options.dropout)
     model, epochs = model.to("cuda" if gpu else "cpu"), options.passes * parts
     network = nn.parallel.DistributedDataParallel(model) if WORLD > 1 else model
     optimizer = optim.AdamW(model.parameters(), rate, (0.9, 0.99), weight_decay=0.1, fused=True)
-    schedule = OneCycleLR(optimizer, rate, epochs * len(batches), pct_start=0.1)
-    step, checkpoint = make_step(network, schedule), options.out / "checkpoint.pt"
+    schedule = optim.lr_scheduler.OneCycleLR(optimizer, rate, epochs * len(batches), pct_start=0.1)
+    step, checkpoint = make_step(network, schedule), out / "checkpoint.pt"
     how = {"epochs": epochs, "optimizer": optimizer, "scheduler": schedule, "clip_norm": 1.0}
-    how |= {"checkpoint": checkpoint, "keep_best": "valid_loss", "label": "part"}
+    how |= {"checkpoint": checkpoint, "keep_best": "valid_loss", "label": "part", "about": about}
     if RANK == 0:
         print(f"{n:,} characters to learn from, {parts} x {len(batches):,} steps a pass;", end=" ")
         print("going on from" if checkpoint.exists() else "saving to", checkpoint, flush=True)
     history = fit(model, step, batches, validate=lambda model: evaluate(model, step, unseen), **how)
     if RANK == 0:
-        content = {"characters": characters.tolist(), "weights": model.state_dict()}
-        save(content, options.out / "model.pt")
+        save({"characters": characters.tolist(), "weights": model.state_dict()}, out / "model.pt")
         best = min(row["valid_loss"] for row in history)
         print(f"{table(history)}\nheld out: {best:.3f} nats a character")
 

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import index
@@ -146,53 +147,104 @@ def encode_file(path: str | os.PathLike, target: str | os.PathLike) -> tuple[np.
     ends are read as Python reads them from a text file; a byte order mark is dropped.
 
     `target` is reused as long as the text has the same size and time of change, as `make` would
-    do: a checksum would have every process read the whole text at every start. Several processes
-    may call this at once; one encodes, the others wait. A crash leaves no half-written `target`.
-    Raises OSError for what cannot be read or written, ValueError for an empty text, one that is
-    not UTF-8, or one that changes meanwhile.
+    do, and a checksum tells that the encoding is whole; what is damaged is made anew. Nothing is
+    written then, so it may lie where nothing can be. Several processes may call this at once; one
+    encodes, the others wait. A crash leaves no half-written `target`. Raises OSError for what
+    cannot be read or written, ValueError for an empty text, one that is not UTF-8, one that
+    changes meanwhile, or one that would itself be written over.
     """
     path, target = Path(path), Path(target)
-    about = target.with_name(target.name + ".json")  # which text this is, and its characters
-    temporary = target.with_name(target.name + ".tmp")
-    is_now = _signature(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.with_name(target.name + ".lock")):
-        known = json.loads(about.read_text("utf8")) if about.exists() and target.exists() else {}
-        if known.get("text") != is_now:
-            seen, n = np.zeros(0x110000, dtype=bool), 0
-            for codes in _blocks(path):
-                seen[codes] = True
-                n += len(codes)
-            if not n:
-                raise ValueError(f"{path} is empty: there are no characters to encode")
-            characters = np.flatnonzero(seen)
-            table = np.zeros(len(seen), dtype=np.min_scalar_type(len(characters) - 1))
-            table[characters] = np.arange(len(characters))
+    about, temporary, lock = (target.with_name(target.name + e) for e in (".json", ".tmp", ".lock"))
+    try:
+        with path.open("rb"):  # a folder has a size as well
+            is_now = _signature(path)
+    except OSError as error:
+        raise OSError(
+            f"{path} cannot be read ({error.strerror or error}): give the path of a text file, and "
+            "mend its permissions if need be"
+        ) from error
+    try:
+        if path.resolve() in [file.resolve() for file in (target, about, temporary, lock)]:
+            raise ValueError(
+                f"the encoding would be written over the text {path}: choose another place for it"
+            )
+        if (found := _encoding(target, about, is_now)) is not None:
+            return found
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock):
+            if (found := _encoding(target, about, is_now)) is not None:
+                return found  # another process was first
             try:
-                with temporary.open("wb") as file:
-                    header = {"descr": table.dtype.str, "fortran_order": False, "shape": (n,)}
-                    np.lib.format.write_array_header_1_0(file, header)
-                    for codes in _blocks(path):
-                        file.write(table[codes].tobytes())
-                    file.flush()
-                    os.fsync(file.fileno())
-                if _signature(path) != is_now:
-                    raise ValueError(
-                        f"{path} changed while it was encoded: start again when it is done"
-                    )
-                known = {"text": is_now, "characters": "".join(map(chr, characters))}
-                about.unlink(missing_ok=True)  # so that it never describes another `target`
-                temporary.replace(target)
-                temporary.write_text(json.dumps(known), "utf8")
-                temporary.replace(about)
-            except OSError as error:
-                raise OSError(
-                    f"{target} cannot be made of {path} ({error.strerror or error}): free some "
-                    "space, or choose another place, and start again"
-                ) from error
+                return _encode(path, target, about, temporary, is_now)
             finally:  # no half-written file takes room on a disk that is full
                 temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"{target} cannot be made of {path} ({error.strerror or error}): free some space, or "
+            "choose another place, and start again"
+        ) from error
+
+
+def _encode(path, target, about, temporary, is_now) -> tuple[np.memmap, np.ndarray]:
+    """Encode `path` into `target`, and write `about`: which text this is, and its characters."""
+    seen, n = np.zeros(0x110000, dtype=bool), 0
+    for codes in _blocks(path):
+        seen[codes] = True
+        n += len(codes)
+    if not n:
+        raise ValueError(f"{path} is empty: there are no characters to encode")
+    characters = np.flatnonzero(seen)
+    table = np.zeros(len(seen), dtype=np.min_scalar_type(len(characters) - 1))
+    table[characters] = np.arange(len(characters))
+    with temporary.open("wb") as file:
+        header = {"descr": table.dtype.str, "fortran_order": False, "shape": (n,)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for codes in _blocks(path):
+            file.write(table[codes].tobytes())
+        file.flush()
+        os.fsync(file.fileno())
+    if _signature(path) != is_now:
+        raise ValueError(f"{path} changed while it was encoded: start again when it is done")
+    known = {"text": is_now, "characters": "".join(map(chr, characters))}
+    known["checksum"] = _checksum(temporary, known["characters"])
+    temporary.replace(target)
+    with temporary.open("w", encoding="utf8") as file:
+        json.dump(known, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(about)
     return np.load(target, mmap_mode="r"), np.array(list(known["characters"]))
+
+
+def _encoding(target: Path, about: Path, is_now: list) -> tuple[np.memmap, np.ndarray] | None:
+    """Return what `encode_file` does if it is there, whole, and of the text as it is now."""
+    try:
+        known = json.loads(about.read_text("utf8"))
+        if known["text"] == is_now:
+            ids = np.load(target, mmap_mode="r")  # before the checksum: it may be replaced any time
+            if known["checksum"] == _checksum(target, known["characters"]):
+                return ids, np.array(list(known["characters"]))
+    except Exception:  # whatever a damaged or a foreign file leads to
+        return None
+    return None
+
+
+def _checksum(path: Path, characters: str) -> int:
+    """Return a checksum of a file, a GB a second, and of the characters it is to be read with."""
+    checksum = zlib.crc32(characters.encode())
+    with path.open("rb") as file:  # mapped, all of it would count as memory of this process
+        while block := file.read(1 << 20):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
+
+
+def fingerprint(ids: np.ndarray, char_array: np.ndarray) -> str:
+    """Say which text this is, in a few words: its length, its characters, its last million.
+
+    A change further in front, of the same length, is not seen: reading all would take too long.
+    """
+    checksum = zlib.crc32(np.ascontiguousarray(ids[-(10**6) :]), zlib.crc32(char_array))
+    return f"{len(ids):,} characters, {len(char_array)} different, checksum {checksum:08x}"
 
 
 BLOCK = 1 << 16  # bytes or characters: what is made of a block stays in the processor's cache

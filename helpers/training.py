@@ -15,7 +15,7 @@ import os
 import textwrap
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from copy import deepcopy
 from operator import index
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
+from filelock import FileLock
 from torch import nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -84,6 +85,7 @@ def fit(
     keep_best: str | None = None,
     label: str = "training",
     average: float | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> list[dict]:
     """Train `model` and return the history, one dictionary an epoch.
 
@@ -107,6 +109,8 @@ def fit(
       come back at once. Make model, optimizer and scheduler anew before; the file restores them.
       Of several processes (`torch.distributed`) only the first reads and writes it, and shows the
       progress; the others get its content.
+    - `about` says what else must be the same for the checkpoint to be continued, and what `fit`
+      cannot see: which text this is, say. It maps names to short values, compared as strings.
 
     Raises FloatingPointError when the loss or the gradient is no longer finite, and ValueError
     when an argument is wrong or the checkpoint is damaged or belongs to another training, and
@@ -125,7 +129,7 @@ def fit(
 
     parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "average": averaged}
     parts = {name: part for name, part in parts.items() if part is not None}
-    plan = _plan(parts, size, clip_norm, average, keep_best)
+    plan = _plan(parts, size, clip_norm, average, keep_best, about or {})
     history, best = [], None
     first = not _distributed() or dist.get_rank() == 0
     if checkpoint is not None:
@@ -303,7 +307,7 @@ def _better(row: dict, best: dict | None, name: str) -> bool:
     return row[name] < best["row"][name] if name.endswith("loss") else row[name] > best["row"][name]
 
 
-def _plan(parts, size, clip_norm, average, keep_best) -> dict[str, Any]:
+def _plan(parts, size, clip_norm, average, keep_best, about) -> dict[str, Any]:
     """Return what must be the same for a checkpoint to be continued."""
     groups, scheduler = parts["optimizer"].param_groups, parts.get("scheduler")
     return {
@@ -317,18 +321,22 @@ def _plan(parts, size, clip_norm, average, keep_best) -> dict[str, Any]:
         "clip_norm": clip_norm,
         "average": average,
         "keep_best": keep_best,
+        **{str(name): str(value) for name, value in about.items()},
     }
 
 
 def save(content: Any, path: str | os.PathLike) -> None:
     """Write what `torch.save` takes into a file, whole or not at all: a crash leaves the old one.
 
+    Of several processes that write it at once each waits for its turn; what the last wrote stays.
     Raises OSError, which says what to do, if it cannot be written.
     """
     path, packed = Path(path), io.BytesIO()
     torch.save(content, packed)  # into memory: on a full disk its own writer hides the reason
     temporary = path.with_name(path.name + ".tmp")
-    with _explained(path, "written"):
+    with _explained(path, "written"), ExitStack() as stack:
+        with suppress(OSError, NotImplementedError):  # some network disks have no locks
+            stack.enter_context(FileLock(path.with_name(f".{path.name}.lock")))
         try:
             with temporary.open("wb") as file:
                 file.write(packed.getbuffer())
@@ -384,9 +392,9 @@ def _load(path: Path, data: bytes, parts, plan, epochs) -> tuple[list[dict], dic
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         there, history, best = content["plan"], content["history"], content["best"]
         differing = [
-            name if name == "model" else f"{name} ({there[name]} there, {here} here)"
-            for name, here in plan.items()
-            if there[name] != here
+            name if name == "model" else f"{name} ({there.get(name)} there, {plan.get(name)} here)"
+            for name in plan | there
+            if there.get(name) != plan.get(name)
         ]
         if [row["epoch"] for row in history] != list(range(1, len(history) + 1)):
             raise ValueError("wrong history")

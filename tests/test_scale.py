@@ -4,18 +4,22 @@ The processes are real ones, started by torchrun. A text of 1 GB is encoded in a
 """
 
 import ast
+import itertools
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from small_course import Child, flipped, left_in, settings
 from torch import nn
 
 from helpers import scale, text
@@ -162,6 +166,104 @@ def test_two_processes_learn_as_one_does_and_as_chapter_6(uneven, tmp_path, monk
         torch.testing.assert_close(weights, made[1][name], rtol=0, atol=1e-4)
 
 
+def run_here(monkeypatch, *arguments):
+    """Run helpers.scale in this process, on the CPU, with a small network."""
+    arguments = [*map(str, arguments), "--cpu", *SMALL]
+    monkeypatch.setattr(sys, "argv", ["scale", *arguments])
+    scale.main()
+
+
+def test_what_is_held_out_is_the_end_and_the_file_tells_how_to_read_it(
+    tmp_path, monkeypatch, capsys
+):
+    words = np.random.default_rng(0).choice(STORY.split(), 1000)
+    story = " ".join(words)[:4000]
+    (tmp_path / "story.txt").write_text(story, encoding="utf8")
+    options = ["--out", tmp_path, "--held-out=0.2", "--batch-size=1", "--passes=2"]
+    run_here(monkeypatch, tmp_path / "story.txt", *options, "--save-every=40")
+    made = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert made["characters"] == sorted(set(story))
+
+    ids = torch.tensor([[made["characters"].index(character) for character in story[-800:]]])
+    model = from_the_chapter("ch06-model-class")["CharacterRNN"](len(set(story)), 16, 32).eval()
+    model.load_state_dict(made["weights"])
+    with torch.no_grad():  # in one go, without streams and windows
+        loss = F.cross_entropy(model(ids)[0][0, :-1], ids[0, 1:]).item()
+    history = checkpoint(tmp_path)["history"]
+    assert len(history) == 4
+    assert min(row["valid_loss"] for row in history) == pytest.approx(loss, abs=1e-5)
+    assert loss < np.log(len(set(story))) - 0.5  # it has learned what makes this text
+    first, *_, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("3,200 characters to learn from, 2 x 32 steps a pass; saving to")
+    assert last == f"held out: {loss:.3f} nats a character"
+
+
+OTHERS = {  # another text, or other options -> what the error names
+    "alphabet": ("xyz xyz xyz? ", [], r"text \(1,300 characters, 5 different, checksum"),
+    "order": ("cba cba cba. ", [], r"text \(1,300 characters, 5 different, checksum"),
+    "window": ("abc abc abc. ", ["--window=49"], r"window \(50 there, 49 here\)"),
+    "share": ("abc abc abc. ", ["--held-out=0.1"], r"learned \(1235 there, 1170 here\)"),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_a_training_on_another_text_is_not_continued(case, tmp_path, monkeypatch, capsys):
+    path, (other, more, words) = tmp_path / "story.txt", OTHERS[case]
+    options = [path, "--out", tmp_path, "--passes=1", "--batch-size=2"]
+    path.write_text("abc abc abc. " * 100, encoding="utf8")
+    run_here(monkeypatch, *options)
+    before = (tmp_path / "model.pt").read_bytes()
+    path.write_text(other * 100, encoding="utf8")
+    with pytest.raises(SystemExit, match=f"another training, which differs in .*{words}") as error:
+        run_here(monkeypatch, *options, *more)
+    assert len(error.value.code) < 500
+    assert "\n" not in error.value.code
+    assert (tmp_path / "model.pt").read_bytes() == before
+    path.write_text("abc abc abc. " * 100, encoding="utf8")
+    run_here(monkeypatch, *options)
+    assert "going on from" in capsys.readouterr().out
+
+
+def test_processes_with_different_texts_are_refused(monkeypatch):
+    fake = SimpleNamespace(PrefixStore=lambda *_: None, rendezvous=lambda _: iter([(None,)]))
+    fake.init_process_group = lambda *_, **__: None
+    monkeypatch.setattr(scale, "dist", fake)
+    monkeypatch.setattr(scale, "WORLD", 2)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    for first in ("one text", "another"):
+        fake.broadcast_object_list = lambda held, first=first: held.__setitem__(0, first)
+        if first == "one text":
+            scale.connect(gpu=False, text="one text")
+        else:
+            with pytest.raises(ValueError, match="the text here is another one"):
+                scale.connect(gpu=False, text="one text")
+
+
+def test_each_process_hides_units_of_its_own_and_the_same_when_resumed(monkeypatch):
+    def first_number(rank, steps_done):
+        monkeypatch.setattr(scale, "RANK", rank)
+        drawn = []
+
+        def network(inputs, state):
+            drawn.append(torch.rand(1).item())
+            return torch.zeros(1, 2, 3), ()
+
+        step = scale.make_step(network, SimpleNamespace(last_epoch=steps_done))
+        batch = torch.zeros(1, 2, dtype=torch.int64)
+        step(None, (batch, batch), None)
+        step(None, (batch, batch), ())  # a part goes on
+        assert drawn[0] != drawn[1]
+        return drawn[0]
+
+    monkeypatch.setattr(scale, "WORLD", 2)
+    monkeypatch.setattr(scale.dist, "all_reduce", lambda total: None)
+    cases = [(rank, done) for rank in (0, 1) for done in range(5)]
+    assert len({first_number(*case) for case in cases}) == len(cases)
+    assert [first_number(*case) for case in cases] == [first_number(*case) for case in cases]
+
+
 def test_a_killed_process_changes_nothing(uneven, tmp_path):
     options = [uneven, *UNEVEN[:-1], "--dropout=0.3", "--save-every=2", *SMALL]
     for name in ("undisturbed", "killed"):
@@ -257,6 +359,125 @@ def test_an_encoding_is_made_anew_only_for_another_text(tmp_path, monkeypatch):
     assert decode_characters(*encode_file(path, target)) == "two one"
 
 
+DAMAGE = {
+    "gone": lambda whole: None,
+    "empty": lambda whole: b"",
+    "half": lambda whole: whole[: len(whole) // 2],
+    "cut": lambda whole: whole[:-1],
+    "longer": lambda whole: whole + b"\0",
+    "zeros": lambda whole: bytes(len(whole)),
+    "web page": lambda whole: b"<!doctype html>" * 9,
+    "pickle": lambda whole: pickle.dumps({"text": [1]}),
+    "an FF": lambda whole: whole[:-1] + b"\xff",
+    "another character": lambda whole: whole[:-1] + bytes([whole[-1] ^ 1]),
+} | {
+    f"flipped at {part}": lambda whole, part=part: flipped(whole, int(part * len(whole)), 4)
+    for part in (0, 0.2, 0.4, 0.6, 0.8)
+}  # fmt: skip
+
+
+def changed(**changes):
+    return lambda whole: json.dumps(json.loads(whole) | changes).encode()
+
+
+DAMAGE_OF_JSON = {
+    "null": lambda whole: b"null",
+    "list": lambda whole: b"[1, 2]",
+    "number": lambda whole: b"1",
+    "number of a text": changed(text=1),
+    "number of characters": changed(characters=5),
+    "list of characters": changed(characters=[*" .abc"]),
+    "half a character": changed(characters="\ud800"),
+    "other checksum": changed(checksum=1),
+    "deep": lambda whole: b"[" * 99_999,
+    "other characters": lambda whole: whole.replace(b"abc", b"abd"),
+    "older, without checksum": lambda whole: whole.replace(b"checksum", b"sum"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [*itertools.product(["ids.npy", "ids.npy.json"], DAMAGE)]
+    + [("ids.npy.json", case) for case in DAMAGE_OF_JSON],
+)
+def test_a_damaged_encoding_is_made_anew(case, name, tmp_path, monkeypatch):
+    path, target, story = tmp_path / "story.txt", tmp_path / "ids.npy", "abc cab. " * 20
+    path.write_text(story, encoding="utf8")
+    encode_file(path, target)
+    whole = (tmp_path / name).read_bytes()
+    damaged = (DAMAGE | DAMAGE_OF_JSON)[case](whole)
+    assert damaged != whole
+    (tmp_path / name).unlink() if damaged is None else (tmp_path / name).write_bytes(damaged)
+    assert decode_characters(*encode_file(path, target)) == story
+    assert (tmp_path / name).read_bytes() == whole
+    assert left_in(tmp_path) == ["ids.npy", "ids.npy.json", "story.txt"]
+    monkeypatch.delattr(text, "_blocks")
+    assert decode_characters(*encode_file(path, target)) == story
+
+
+def test_a_whole_encoding_is_read_where_nothing_can_be_written(tmp_path, monkeypatch):
+    path, target = tmp_path / "story.txt", tmp_path / "run" / "ids.npy"
+    path.write_text(STORY, encoding="utf8")
+    expected = decode_characters(*encode_file(path, target))
+    target.with_name("ids.npy.lock").unlink(missing_ok=True)
+    before = sorted(target.parent.iterdir())
+    monkeypatch.delattr(text, "FileLock")
+    monkeypatch.delattr(Path, "mkdir")
+    assert decode_characters(*encode_file(path, target)) == expected
+    assert sorted(target.parent.iterdir()) == before
+
+
+def counted(path, target):
+    """Encode; return the text, and how often this process read it."""
+    read, blocks = [], text._blocks
+    text._blocks = lambda path: read.append(1) or blocks(path)
+    return decode_characters(*encode_file(path, target)), len(read)
+
+
+def test_processes_at_once_encode_once(tmp_path):
+    path, story = tmp_path / "story.txt", STORY.replace("\r", "") * 20_000
+    path.write_text(story, encoding="utf8")
+    arguments = settings(tmp_path), counted, path, tmp_path / "run" / "ids.npy"
+    children = [Child(*arguments) for _ in range(4)]
+    for child in children:
+        child.go()
+    found, read = zip(*(child.result() for child in children), strict=True)
+    assert all(one == story for one in found)
+    assert sorted(read) == [0, 0, 0, 2]
+    assert left_in(tmp_path / "run") == ["ids.npy", "ids.npy.json"]
+
+
+@pytest.mark.parametrize("how", ["itself", "link", "link there", "new folder"])
+@pytest.mark.parametrize("end", ["", ".json", ".tmp", ".lock"])
+def test_the_text_is_not_written_over(end, how, tmp_path):
+    target, path = tmp_path / "ids.npy", tmp_path / f"ids.npy{end}"
+    if how == "link":
+        path.symlink_to(tmp_path / "story.txt")
+        path = tmp_path / "story.txt"
+    elif how == "new folder":
+        target = tmp_path / "new" / ".." / "ids.npy"
+    path.write_text(STORY, encoding="utf8")
+    if how == "link there":
+        path = tmp_path / "story.txt"
+        path.symlink_to(tmp_path / f"ids.npy{end}")
+    before = path.read_bytes(), sorted(tmp_path.iterdir())
+    with pytest.raises(ValueError, match=r"written over the text .*choose another place"):
+        encode_file(path, target)
+    assert (path.read_bytes(), sorted(tmp_path.iterdir())) == before
+
+
+def test_what_is_renamed_has_reached_the_disk(tmp_path, monkeypatch):
+    """The encoding, then what tells of it: each is whole when it gets its name."""
+    path, target, synced, moved = tmp_path / "story.txt", tmp_path / "ids.npy", [], []
+    path.write_text(STORY, encoding="utf8")
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda n: synced.append(os.fstat(n).st_ino) or fsync(n))
+    monkeypatch.setattr(Path, "replace", lambda a, b: moved.append((a.stat(), b)) or replace(a, b))
+    encode_file(path, target)
+    assert [name for _, name in moved] == [target, target.with_name("ids.npy.json")]
+    assert [stat.st_ino for stat, _ in moved] == synced
+
+
 def test_a_crash_leaves_the_encoding_before_or_none(tmp_path, monkeypatch):
     path, target = tmp_path / "story.txt", tmp_path / "ids.npy"
 
@@ -274,6 +495,7 @@ def test_a_crash_leaves_the_encoding_before_or_none(tmp_path, monkeypatch):
             with pytest.raises(OSError, match="disk full"):
                 encode_file(path, target)
         assert target.read_bytes() == kept if before else not target.exists()
+        assert "ids.npy.tmp" not in left_in(tmp_path)
         assert decode_characters(*encode_file(path, target)) == "another text"
 
 
@@ -333,7 +555,17 @@ def test_a_text_of_1_gb_needs_little_memory(tmp_path):
         (b"a story" * 200, ["--window=0"], "window is 0"),
         (b"a story" * 200, ["--batch-size=0"], "batch_size is 0"),
         (b"a story" * 200, ["--rate=-1"], "learning rate"),
-        (b"a story" * 200, ["--passes=0"], "total_steps"),
+        (b"a story" * 200, ["--rate=nan"], "learning rate"),
+        (b"a story" * 200, ["--passes=0"], "passes is 0: it must be above 0$"),
+        (b"a story" * 200, ["--save-every=0"], "save_every is 0: it must be above 0$"),
+        (b"a story" * 200, ["--embedding=-1"], "embedding is -1: it must be above 0$"),
+        (b"a story" * 200, ["--hidden=0"], "hidden is 0: it must be above 0$"),
+        (b"a story" * 200, ["--held-out=0"], r"held_out is 0\.0: it must be above 0$"),
+        (b"a story" * 200, ["--held-out=-1"], r"held_out is -1\.0: it must be above 0$"),
+        (b"a story" * 200, ["--held-out=nan"], "held_out is nan: it must be above 0$"),
+        (b"a story" * 200, ["--held-out=1"], r"held_out is 1\.0: .*above 0 and below 1$"),
+        (b"a story" * 200, ["--held-out=1.5"], r"held_out is 1\.5: .*above 0 and below 1$"),
+        (b"a story" * 200, ["--encoded=../story.txt"], "be written over the text .*another place"),
     ],
 )
 def test_wrong_input_is_named_in_one_paragraph(content, options, words, tmp_path, monkeypatch):
@@ -346,6 +578,43 @@ def test_wrong_input_is_named_in_one_paragraph(content, options, words, tmp_path
     assert error.value.code.startswith("helpers.scale: ")
     assert "\n" not in error.value.code
     assert not (tmp_path / "run" / "ids.npy.tmp").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "out", "words"),
+    [
+        ("folder", "run", "folder cannot be read (Is a directory): give the path of a text file"),
+        ("gone", "run", "gone cannot be read (No such file or directory): give the path of a"),
+        ("story.txt", "file", "(File exists): free some space, or choose another place, and"),
+        ("story.txt", "file/run", "(Not a directory): free some space, or choose another place"),
+    ],
+)
+def test_paths_that_will_not_do_are_explained(text, out, words, tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "story.txt").write_text(STORY * 20, encoding="utf8")
+    with pytest.raises(SystemExit, match=re.escape(words)) as error:
+        run_here(monkeypatch, tmp_path / text, "--out", tmp_path / out)
+    assert "\n" not in error.value.code
+
+
+def test_the_process_that_speaks_says_that_another_has_no_gpu(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["scale", str(tmp_path / "gone"), "--out", str(tmp_path)])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    for local, words in enumerate(["has no GPU: start fewer, or give --cpu", "^1$", "^1$"]):
+        monkeypatch.setattr(scale, "LOCAL_RANK", local)
+        with pytest.raises(SystemExit, match=words):
+            scale.main()
+    monkeypatch.setattr(scale, "LOCAL_RANK", 0)
+    for enough in ("2", None):
+        if enough:
+            monkeypatch.setenv("LOCAL_WORLD_SIZE", enough)
+        else:
+            monkeypatch.delenv("LOCAL_WORLD_SIZE")
+        with pytest.raises(SystemExit, match="No such file"):  # the next thing that is wrong
+            scale.main()
 
 
 def test_a_batch_that_cannot_be_split_is_refused_once_a_machine(tmp_path, monkeypatch):

@@ -5,13 +5,16 @@ import math
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from nbclient import NotebookClient
+from small_course import left_in
 from small_training import Net, classify, equal, reviews, train
 from torch import nn
 
@@ -418,7 +421,7 @@ def test_a_finished_training_comes_back_at_once(tmp_path, undisturbed):
     written = path.read_bytes()
     assert equal(train(path, stop=pytest.fail), undisturbed)
     assert path.read_bytes() == written
-    assert list(tmp_path.iterdir()) == [path]  # no temporary file left
+    assert left_in(tmp_path) == ["net.pt"]  # no temporary file
 
 
 def test_more_epochs_continue_where_the_schedule_allows(tmp_path, undisturbed):
@@ -458,6 +461,51 @@ def test_another_learning_rate_is_another_training(tmp_path):
         else:
             with pytest.raises(ValueError, match=words):
                 fit(model, square, PAIR, **options)
+
+
+def test_what_a_checkpoint_is_about_must_be_the_same(tmp_path, undisturbed):
+    path = tmp_path / "net.pt"
+    train(path, epochs=2, about={"text": "abc", "window": np.int64(50)})
+    for about, words in (
+        ({"text": "xyz", "window": 50}, r"differs in text \(abc there, xyz here\)\."),
+        ({"text": "abc", "window": 60}, r"differs in window \(50 there, 60 here\)\."),
+        ({"text": "abc"}, r"differs in window \(50 there, None here\)\."),
+        (None, r"differs in text \(abc there, None here\), window \(50 there, None here\)\."),
+    ):
+        with pytest.raises(ValueError, match=words):
+            train(path, about=about)
+    assert equal(train(path, about={"window": 50, "text": "abc"}), undisturbed)
+    train(path.with_name("other.pt"), epochs=2)
+    with pytest.raises(ValueError, match=r"differs in text \(None there, abc here\)\."):
+        train(path.with_name("other.pt"), about={"text": "abc"})
+
+
+def test_who_writes_a_checkpoint_at_the_same_time_waits(tmp_path, monkeypatch):
+    path, fsync = tmp_path / "net.pt", os.fsync
+    other = threading.Thread(target=training.save, args=("second", path))
+
+    def meanwhile(number):
+        fsync(number)
+        if other.ident is None:
+            other.start()
+            other.join(0.5)
+            assert other.is_alive()  # it waits
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    training.save("first", path)
+    other.join(20)
+    assert torch.load(path, weights_only=True) == "second"
+    assert left_in(tmp_path) == ["net.pt"]
+
+
+@pytest.mark.parametrize("error", [OSError("no locks available"), NotImplementedError("flock")])
+def test_a_checkpoint_is_written_where_there_are_no_locks(error, tmp_path, monkeypatch):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(training, "FileLock", fail)
+    training.save("content", tmp_path / "net.pt")
+    assert torch.load(tmp_path / "net.pt", weights_only=True) == "content"
 
 
 # ---- the progress line -----------------------------------------------------------------------

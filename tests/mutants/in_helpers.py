@@ -1,6 +1,7 @@
 """Mutants of the helpers: (text that occurs once, what it becomes), by file and its tests."""
 
 CHECKS = "tests/test_checks.py"
+SCALE = "tests/test_scale.py -k 'not (1_gb or killed_process"  # what is quick: goes on with " or …"
 
 HELPERS = {
     ("helpers/text.py", "tests/test_text.py tests/test_fine_print.py"): [
@@ -30,6 +31,59 @@ HELPERS = {
         ("(ids < 0) | (ids >= size)", "(ids < 0) | (ids > size)"),
         ("wrong = (ids < 0) | ", "wrong = "),
         ("np.atleast_1d(ids).astype(np.int64)", "np.atleast_1d(ids)"),
+    ],
+    ("helpers/text.py", f"{SCALE} or two_processes)'"): [
+        ("with FileLock(lock):", "if True:"),
+        ("                return found  # another", "                pass  # another"),
+        ("            return found\n        target", "            pass\n        target"),
+        ("if path.resolve() in [", "if path in ["),
+        ("[file.resolve() for file in (", "[file for file in ("),
+        ('if known["text"] == is_now:', "if True:"),
+        ('known["checksum"] == _checksum(target, known["characters"])', "True"),
+        ("zlib.crc32(characters.encode())", "0"),
+        ("except Exception:  # whatever", "except (OSError, ValueError):  # whatever"),
+        ("file.flush()\n        os.fsync(file.fileno())\n    if", "pass\n    if"),
+        (
+            "        file.flush()\n        os.fsync(file.fileno())\n    temporary.replace(about)",
+            "    temporary.replace(about)",
+        ),
+        ("if _signature(path) != is_now:", "if False:"),
+        ("                temporary.unlink(missing_ok=True)", "                pass"),
+        ("np.min_scalar_type(len(characters) - 1)", "np.min_scalar_type(len(characters))"),
+        ('getincrementaldecoder("utf-8-sig")', 'getincrementaldecoder("utf-8")'),
+        ("(utf8, translate=True)", "(utf8, translate=False)"),
+        ("ids[-(10**6) :]", "ids[:0]"),
+        ("zlib.crc32(char_array)", "0"),
+    ],
+    ("helpers/scale.py", f"{SCALE} or two_processes or at_once)'"): [
+        ("if first[0] != text:", "if False:"),
+        ("characters.tolist()", "characters.tolist()[::-1]"),
+        (
+            'torch.cuda.device_count() < int(os.environ.get("LOCAL_WORLD_SIZE", 1))',
+            "torch.cuda.device_count() <= LOCAL_RANK",
+        ),
+        ("ids[n:]", "ids[: len(ids) - n]"),
+        (
+            "StreamBatches(ids[:n], size, options.window, rows",
+            "StreamBatches(ids, size, options.window, rows",
+        ),
+        ("schedule.last_epoch + RANK", "schedule.last_epoch"),
+        ("if state is None:", "if True:"),
+        (', "about": about}', "}"),
+        (', "window": options.window}', "}"),
+        (', "learned": n', ""),
+        ("not 0 < value < 1", "not 0 < value"),
+        ("value < 1) or", "value < 0) or"),
+        ("if size % WORLD:", "if False:"),
+        ("// options.save_every + 1", "// options.save_every + 2"),
+        ("self.dropout(h.transpose(1, 2)).transpose(1, 2)", "self.dropout(h)"),
+        ('store = dist.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)', "pass"),
+        ("if LOCAL_RANK == 0 else 1", "if True else 1"),
+    ],
+    ("helpers/scale.py", "tests/test_scale.py -k two_processes"): [
+        ("            dist.all_reduce(total)", "            pass"),
+        ("own * WORLD / total[1]", "own / total[1]"),
+        ("(RANK + 1) * size // WORLD", "size"),
     ],
     ("helpers/batches.py", "tests/test_batches.py tests/test_fine_print.py"): [
         ("POOL = 100 ", "POOL = 1 "),
@@ -72,6 +126,11 @@ HELPERS = {
         " -k 'not test_faults or tampered or yields_other_weights or an_error_while'",
     ): [
         ("    model.eval()\n    try:", "    try:"),
+        ('stack.enter_context(FileLock(path.with_name(f".{path.name}.lock")))', "pass"),
+        ("suppress(OSError, NotImplementedError)", "suppress(OSError)"),
+        ("suppress(OSError, NotImplementedError)", "suppress(NotImplementedError)"),
+        ("for name in plan | there", "for name in plan"),
+        ("str(name): str(value)", "str(name): value"),
         ("with torch.no_grad():", "with torch.enable_grad():"),
         ("state = result.state\n                sums.add", "sums.add"),
         ("model.train(mode)", "model.train()"),
@@ -140,7 +199,7 @@ HELPERS = {
         ("self.display(self.final)", "pass"),
         ("            self.disable = True\n", ""),
     ],
-    ("helpers/data.py", "tests/test_data.py tests/test_fine_print.py"): [
+    ("helpers/data.py", "tests/test_data.py tests/test_fine_print.py tests/test_faults.py"): [
         ('LABELS = ("neg", "pos")', 'LABELS = ("pos", "neg")'),
         ('!= SOURCES["island"].sha256', "== ''"),
         ('content.decode("utf8").replace("\\r\\n", "\\n")', 'content.decode("utf8")'),
@@ -152,7 +211,14 @@ HELPERS = {
         ('in DATA.glob(f".{name}-*")', "in []"),
         ("Path(file).chmod(0o644)", "pass"),
         ("            url, sha256, target.name", "            url, None, target.name"),
-        ("answer.get(timeout=PATIENCE)", "answer.get(timeout=9 * PATIENCE)"),
+        ("Path(file).replace(target)", "shutil.copyfile(file, target)"),
+        ("self.file.tell() + len(chunk) > MAX_DOWNLOAD_BYTES", "False"),
+        ("_in_time(PATIENCE, None", "_in_time(9 * PATIENCE, None"),
+        ("SLOW, LEAST = 30, 120_000", "SLOW, LEAST = 30, 1_200_000"),
+        ("if (now := arrived()) - before < LEAST:", "if arrived() < (now := 0):"),
+        ("if (now := arrived()) - before < LEAST:", "if now := arrived() + 1:"),
+        ("        before = now\n", ""),
+        ("raise errors.pop()", "raise errors[0]"),
         (
             "content if hashlib.sha256(content).hexdigest() == CONTENT[split][1] else None",
             "content",
@@ -160,6 +226,8 @@ HELPERS = {
         ("except (OSError, NotImplementedError):", "except OSError:"),
         ('set(folder.glob("imdb-*")) - set(contents)', "set()"),
         ("partial = path.with_name", "partial = path or path.with_name"),
+        ("os.fsync(file.fileno())", "pass"),
+        ("partial.replace(path)", "shutil.copyfile(partial, path), partial.unlink()"),
         ("paths = sorted(path for path in", "paths = list(path for path in"),
         ("found[label] != count for label", "found[label] > count for label"),
         ("if hashlib.sha256(contents[split]).hexdigest() != sha256:", "if False:"),
