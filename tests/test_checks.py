@@ -204,6 +204,14 @@ def test_a_function_that_fails_gets_a_hint(name, function):
     assert ask(name, [function] * parts(name) if parts(name) > 1 else function).state == "hint"
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_answers_too_many_or_too_few_are_counted(name):
+    for number in {0, 1, 9} - {parts(name)}:
+        verdict = getattr(checks, name)(*range(number))
+        assert verdict.state == "hint"
+        assert verdict.message.endswith(f"takes {parts(name)} answer(s), it got {number}.")
+
+
 @pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_that_never_ends_gets_a_hint(name):
