@@ -130,7 +130,7 @@ class Reader(nn.Module):
         rows = torch.arange(len(tokens))
         mask = real(x, lengths)
         if self.trap == "bag":
-            h = (x * mask).sum(1)
+            h = self.rnn((x * mask).sum(1, keepdim=True))[0][:, -1]
         elif self.trap == "last column":
             h = self.rnn(x)[0][:, -1]
         elif self.trap == "last but one":
@@ -298,6 +298,7 @@ WRONG = {
 HINTS = [
     ("sound_reader", reader("last column"), "padding"),
     ("sound_reader", reader("maximum over padding"), "padding"),
+    ("sound_reader", reader("bag"), "counts words"),
     ("sound_reader", reader("last but one"), "The last word"),
     ("sound_reader", reader("skips the first"), "The first word"),
     ("sound_reader", reader("reads both ends"), "Word 2"),

@@ -123,6 +123,8 @@ NOTEBOOKS = {
         ("ch04-lag-init", "= -math.log(steps)", "= math.log(steps)"),
         ("ch04-gates", "C = f * C + i * g", "C = f * C + (1 - f) * g"),
         ("ch04-gru", "(1 - z) * n + z * h", "z * n + (1 - z) * h"),
+        ("ch04-forget-run", "lstm.bias_ih_l0[H : 2 * H] = b_f", "lstm.bias_ih_l0[:H] = b_f"),
+        ("ch04-forget-run", "[H : 2 * H] = b_f", "[H : 2 * H] = min(b_f, 1.0)"),
         ("ch04-ex-4-solution", "[forget] = 0.0", "[forget] = b", EXERCISES),
         (
             "ch04-ex-6-solution",
