@@ -1,8 +1,6 @@
 """What the docstrings of the helpers say in passing; each test has let no mutant live."""
 
-import io
 import math
-import tarfile
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from helpers import checks, data, progress, text, training
+from helpers import checks, progress, text, training
 from helpers.batches import LengthBatches, StreamBatches
 
 
@@ -23,16 +21,6 @@ def test_no_other_character_is_taken_for_a_known_one():
     for code in set(range(0x400)) - {ord(c) for c in char2int}:
         with pytest.raises(ValueError, match="position 0"):
             text.encode_characters(chr(code), char2int)
-
-
-def test_a_sparse_file_is_no_review(tmp_path):
-    info = tarfile.TarInfo("aclImdb/train/neg/1_9.txt")
-    info.type, info.size = tarfile.GNUTYPE_SPARSE, 3
-    path = tmp_path / "aclImdb_v1.tar.gz"
-    with tarfile.open(path, "w:gz") as tar:
-        tar.addfile(info, io.BytesIO(b"bad"))
-    with path.open("rb") as file, pytest.raises(data.DataError, match="link or device"):
-        data._members(path, file)
 
 
 def test_in_another_epoch_reviews_have_other_partners():
