@@ -79,8 +79,8 @@ class IMDB(Dataset):
         if self.is_sample:
             # Not `splitlines`, which also breaks at characters that may stand within a text.
             lines = (DATA / "sample" / "reviews.tsv").read_text("utf8").split("\n")
-            rows = [line.split("\t") for line in lines if line]
-            self._reviews = sorted((int(label), text) for of, label, text in rows if of == split)
+            rows = [line.split("\t")[1:] for line in lines if line.startswith(split)]
+            self._reviews = sorted(((int(y), text) for y, text in rows), key=lambda pair: pair[0])
         else:
             self._reviews = _reviews(archive, split)
 

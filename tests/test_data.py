@@ -156,7 +156,7 @@ def test_sample_line_tells_why_and_is_printed_once(folder, mirror, monkeypatch, 
     mirror.use(monkeypatch, folder, ["half", 404])
     assert data.is_sample("imdb")
     train, test = data.IMDB("train"), data.IMDB("test")
-    assert list(train) == [(0, "bad"), (1, "fine"), (1, "good\x85")]
+    assert list(train) == [(0, "bad"), (1, "good\x85"), (1, "fine")]
     assert list(test) == [(0, "dull"), (1, "ok")]
     assert train.is_sample
     assert mirror.asked == ["/0/imdb"] * 2 + ["/1/imdb"] * 2  # and no more in this process

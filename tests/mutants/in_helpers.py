@@ -229,6 +229,7 @@ HELPERS = {
         ('("/pos/" in p)', '("/neg/" in p)'),
         ("if self.tell() > MAX_BYTES:", "if False:"),
         ('.read_text("utf8").split("\\n")', '.read_text("utf8").splitlines()'),
+        (", key=lambda pair: pair[0])", ")"),
         ("int(full and None in paths)", "0"),
     ],
     ("helpers/checks/core.py", CHECKS): [
