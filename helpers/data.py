@@ -255,7 +255,7 @@ def _verify(content: bytes) -> dict[str, bytes]:
 
 
 class _Bounded(gzip.GzipFile):
-    """An archive that is not read on and on, whatever its headers claim."""
+    """An archive that is not read on and on, whatever its headers claim; `r|` never goes back."""
 
     def read(self, size=-1):
         if self.tell() > MAX_BYTES:

@@ -3,7 +3,6 @@
 `helpers.data` is the real one: only `DATA`, `CONTENT` and `SOURCES` are replaced.
 """
 
-import functools
 import gzip
 import hashlib
 import http.server
@@ -74,19 +73,6 @@ def flipped(content, at, mask=0x10):
 
 ARCHIVE = pack()
 TRAIN = rows(REVIEWS, "train")
-
-
-@functools.cache
-def long_course():
-    """Return 1,200 reviews and their archive: enough for a moment to lie within the parsing."""
-    random.seed(5)
-    reviews = {
-        f"aclImdb/{split}/{label}/{i}_5.txt": random.randbytes(300).hex().encode()
-        for split in ("test", "train")
-        for label in ("neg", "pos")
-        for i in range(300)
-    }
-    return reviews, pack(reviews)
 
 
 def settings(folder, urls=NOWHERE, reviews=REVIEWS, archive=ARCHIVE):

@@ -279,7 +279,6 @@ def test_command_finds_the_repository_that_it_lies_in(folder, monkeypatch, capfd
 
 FAILURES = {  # what a mirror does -> what the line before the sample says of it
     "refuse": "the connection to 127.0.0.1:9 failed",
-    503: "HOST answered 503",
     "headers": "the connection to HOST failed",
     "stall": "the connection to HOST failed",
     "half": "the connection to HOST failed",
