@@ -199,7 +199,7 @@ HELPERS = {
         ("self.display(self.final)", "pass"),
         ("            self.disable = True\n", ""),
     ],
-    ("helpers/data.py", "tests/test_data.py"): [
+    ("helpers/data.py", "tests/test_data.py -m 'slow or not slow'"): [
         ('!= SOURCES["island"][1]', "== ''"),
         ("place.resolve() for place in places if place.is_dir()] + folders", "*folders, *places]"),
         ("os.path.lexists(f / file)", "(f / file).exists()"),
