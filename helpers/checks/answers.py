@@ -27,7 +27,7 @@ _end = float("inf")  # when the check that is under way has to be over
 class Hint(Exception):
     """What is wrong with an answer; `values` fill the braces of the text."""
 
-    def __init__(self, text: str, **values: Any):
+    def __init__(self, text: str, /, **values: Any):
         super().__init__(text.format(**values) if values else text)
 
 
