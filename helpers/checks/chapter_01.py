@@ -273,9 +273,7 @@ def _judge_forecast(predict):
     if score > 0.93 * scores[1]:
         text = "{score:.1f} off, {goal:.1f} wanted. Weekday, trend, today's deviation: what is new?"
         raise Hint(text, score=score, goal=0.93 * scores[1])
-    return (
-        f"{score:.1f} visitors off; the linear model is {scores[1]:.1f} off. You know your series."
-    )
+    return f"{score:.1f} visitors off, the linear model {scores[1]:.1f}: you know your series."
 
 
 forecast = Exercise(
