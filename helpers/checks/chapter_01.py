@@ -258,20 +258,21 @@ def _judge_forecast(predict):
     for case, answer in zip(cases, answers, strict=True):
         if answer.error:
             raise Hint("{text}", text=engine.shown(forecast, case, answer, answer))
-        if np.size(answer.value) != 3 or not np.isfinite(answer.value).all():
-            raise Hint("Return three numbers. This came: {it}.", it=tell(answer.value))
+        it = answer.value
+        if not isinstance(it, np.ndarray) or it.size != 3 or not np.isfinite(it).all():
+            raise Hint("Return three numbers. This came: {it}.", it=tell(it))
     found = (answers, *(engine.outcomes(forecast, other) for other, _ in _KNOWN))
     mine, *others = (np.stack([answer.value.ravel() for answer in each]) for each in found)
     score, *scores = (abs(guess - truth).mean() for guess in (mine, *others))
     for other, off, (_, hint) in zip(others, scores, _KNOWN, strict=True):
-        if abs(mine - other).mean() < 0.1 * off:
+        if abs(mine - other).mean() < 0.03 * off:
             raise Hint(hint)
     beside = mine[:, 1:] - truth[:, :2], mine[:, :2] - truth[:, 1:]
     if min(abs(error).mean() for error in beside) < 0.6 * score:
         text = "{score:.1f} off, but nearer to the days beside: is each forecast on its weekday?"
         raise Hint(text, score=score)
     if score > 0.93 * scores[1]:
-        text = "{score:.1f} off, {goal:.1f} wanted. Weekday, trend, today's deviation: what is new?"
+        text = "{score:.1f} off, {goal:.1f} wanted: does it use weekday, trend, today's deviation?"
         raise Hint(text, score=score, goal=0.93 * scores[1])
     return f"{score:.1f} visitors off, the linear model {scores[1]:.1f}: you know your series."
 

@@ -39,14 +39,8 @@ def _activations(net=lambda x, b, c: x + b, bias=lambda b, c: b + c, turn=lambda
 
 
 def _layers():
-    for features, hidden, steps in (
-        (2, 1, 2),
-        (4, 3, 5),
-        (3, 3, 3),
-        (1, 4, 1),
-        (5, 2, 7),
-        (2, 6, 40),
-    ):
+    sizes = (2, 1, 2), (4, 3, 5), (3, 3, 3), (1, 4, 1), (5, 2, 7), (2, 6, 40)
+    for features, hidden, steps in sizes:
         yield nn.RNN(features, hidden, batch_first=True), torch.randn(steps, features)
 
 
@@ -56,10 +50,7 @@ repaired_listing = Exercise(
     cases=_layers,
     parts=("net inputs from x", "hidden states"),
     mistakes=(
-        (
-            lambda *given: _activations()(*given)[::-1],
-            "The net inputs come first, then the states.",
-        ),
+        (lambda rnn, x: _activations()(rnn, x)[::-1], "Return the net inputs first."),
         (_activations(lambda x, b, c: x + c, lambda b, c: c + c), "That is still the listing."),
         (_activations(lambda x, b, c: x + c), "The net input from x has the other edge's bias."),
         (_activations(lambda x, b, c: x), "No bias is added to the net input from x."),
@@ -111,16 +102,7 @@ def _reads(cut=lambda x, w: x.split(w, dim=1), begin=lambda h: h[-1], join=torch
 
 
 def _texts():
-    sizes = (
-        (2, 4, 2),
-        (5, 11, 3),
-        (1, 7, 4),
-        (3, 3, 5),
-        (9, 2, 1),
-        (1, 1, 1),
-        (3, 6, 6),
-        (2, 60, 7),
-    )
+    sizes = (4, 4, 2), (5, 11, 3), (1, 7, 4), (5, 3, 5), (9, 2, 1), (1, 1, 1), (2, 60, 7)
     for batch, steps, window in sizes:
         rnn = nn.RNN(3, 4, batch_first=True)
         rnn.steps = [1]  # of each call
@@ -156,7 +138,7 @@ in_windows = Exercise(
 
 # 2.5: for each sequence, the two states that have read all of it
 def _ends(ahead=-1, back=0, join=torch.hstack):
-    return lambda out: join([half[:, end] for half, end in zip(out.chunk(2, -1), (ahead, back))])
+    return lambda out: join([out.chunk(2, -1)[0][:, ahead], out.chunk(2, -1)[1][:, back]])
 
 
 def _both():
@@ -173,10 +155,7 @@ both_readings = Exercise(
         (_ends(-1, -1), "The second half has read one step: where does that direction finish?"),
         (_ends(0, 0), "The first half has read one step only."),
         (_ends(0, -1), "Both halves have read one step only: the ends are exchanged."),
-        (
-            _ends(join=lambda halves: torch.hstack(halves[::-1])),
-            "The forward direction comes first.",
-        ),
+        (_ends(join=lambda h: torch.hstack(h[::-1])), "The forward direction comes first."),
         (_ends(join=sum), "The two directions are added; they are to stand side by side."),
         (lambda out: out.mean(1), "That is the mean over time, not the state at an end."),
         (lambda out: out[-1], "You took the last sequence of the batch, not the last time step."),
@@ -199,22 +178,12 @@ def _backward(slope=lambda h, t: 1 - h[t] ** 2, turn=lambda W: W.T, before=1, ag
 
 
 def _unrolled():
-    for steps, features, hidden in (
-        (2, 1, 2),
-        (5, 2, 3),
-        (3, 3, 3),
-        (1, 4, 2),
-        (4, 5, 1),
-        (30, 2, 4),
-    ):
-        x, W_xh, h = (
-            torch.randn(steps, features),
-            torch.randn(hidden, features),
-            [torch.rand(hidden)],
-        )
-        W_hh = torch.randn(hidden, hidden) / hidden**0.5
+    sizes = (2, 1, 2), (5, 2, 3), (3, 3, 3), (1, 4, 2), (4, 5, 1), (30, 2, 4)
+    for steps, features, hidden in sizes:
+        x, W_hh = torch.randn(steps, features), torch.randn(hidden, hidden) / hidden**0.5
+        W_xh, h = torch.randn(hidden, features) / 2, [torch.rand(hidden)]
         for x_t in x:
-            h.append(torch.tanh(0.5 * W_xh @ x_t + W_hh @ h[-1]))
+            h.append(torch.tanh(W_xh @ x_t + W_hh @ h[-1]))
         yield x, torch.stack(h), W_hh, torch.randn(hidden)
 
 
@@ -226,14 +195,8 @@ through_time = Exercise(
     mistakes=(
         (lambda *given: _backward()(*given)[::-1], "The gradient of W_xh comes first."),
         (lambda *given: [grad.T for grad in _backward()(*given)], "Both are transposed."),
-        (
-            _backward(steps=1),
-            "That is the share of the last step: the earlier ones moved h(T), too.",
-        ),
-        (
-            _backward(lambda h, t: 1),
-            "The slope of tanh is missing: 1 - h² is between h and its input.",
-        ),
+        (_backward(steps=1), "That is the last step's share: the earlier ones moved h(T), too."),
+        (_backward(lambda h, t: 1), "The slope of tanh is missing: that is 1 - h², at each step."),
         (_backward(lambda h, t: 1 - h[t].tanh() ** 2), "h is a tanh already: its slope is 1 - h²."),
         (_backward(lambda h, t: 1 - h[t - 1] ** 2), "The slope belongs to the same step, h[t]."),
         (_backward(turn=lambda W: W), "From h(t) back to h(t-1), W_hh has to be transposed."),
