@@ -57,7 +57,7 @@ parameter_count = Exercise(
     right=_count(),
     cases=lambda: [
         (kind, *sizes)
-        for sizes in ((3, 5), (1, 1), (20, 64), (7, 7), (9, 2), (1, 30))
+        for sizes in ((3, 5), (1, 1), (20, 64), (7, 7), (9, 2), (30, 65))
         for kind in ("RNN", "GRU", "LSTM")
     ],
     tolerance=1e-9,
@@ -123,8 +123,6 @@ def _open(block=1, ih=1.0, hh=0.0, layers=slice(None)):
 
 def _biases(lstm, input_size, hidden_size, num_layers, b):
     """Return the net bias of the forget gates, and whether all else is as PyTorch starts it."""
-    if lstm is None:
-        return None
     if not isinstance(lstm, nn.LSTM) or not lstm.bias:
         raise Hint("An nn.LSTM with biases is expected, not {this}.", this=short(lstm, 60))
     sizes = lstm.input_size, lstm.hidden_size, lstm.num_layers
@@ -163,13 +161,13 @@ def _judge_latch(answer):
     z = numbers(answer)
     if not (isinstance(z, np.ndarray) and z.size == 4 and np.isfinite(z).all()):
         raise Hint("Four finite numbers are expected, b_f, w_f, b_i, w_i, not {z}.", z=tell(answer))
-    b_f, w_f, b_i, w_i = np.clip(z.ravel(), -300, 300)
-    f, f_flag, i, i_flag = 1 / (1 + np.exp([-b_f, -b_f - w_f, -b_i, -b_i - w_i]))
+    b_f, w_f, b_i, w_i = z.ravel()
+    f, f_flag, i, i_flag = 1 / (1 + np.exp(-np.clip([b_f, b_f + w_f, b_i, b_i + w_i], -99, 99)))
     for wrong, hint in (
         (f**1000 < 0.99, "Without the flag f is {f:.5f}: after 1,000 steps {left:.2g} is left."),
         (1000 * i > 0.01, "Without the flag i is {i:.2g}: in 1,000 steps other values spoil it."),
         (i_flag < 0.99, "With the flag i is only {i_flag:.2g}: the value hardly enters."),
-        (f_flag > 0.01, "With the flag f is {f_flag:.2g}: the new value is added to the old one."),
+        (f_flag > 0.01, "With the flag f is {f_flag:.2g}: so much of the old value stays."),
     ):
         if wrong:
             raise Hint(hint, f=f, left=f**1000, i=i, i_flag=i_flag, f_flag=f_flag)
