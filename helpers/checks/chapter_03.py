@@ -288,7 +288,7 @@ def _judge_adder(model):
     if getattr(found, "shape", None) != (500, 1):
         raise Hint("For 500 sequences the shape (500, 1) is wanted, {kind} came.", kind=kind(out))
     error = np.square(found - marked.sum(1, keepdim=True).numpy()).mean()
-    gates = sum("Sigmoid" in name for name in nodes) >= 50 or any("Rnn" in name for name in nodes)
+    gates = sum("Sigmoid" in name for name in nodes) >= 100 or any("Rnn" in name for name in nodes)
     for wrong, hint in (
         (not any("Accumulate" in name for name in nodes), "The answers depend on no weights."),
         (gates, "This net has gates, like an LSTM or a GRU. A plain one can do it."),
