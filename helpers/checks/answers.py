@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,12 @@ class Waiting(Exception):
 
 class _Stop(BaseException):
     """Thrown into a function that does not end."""
+
+
+class Thing(str):
+    """The kind of a thing that is equal to itself only: a generator, a module, an optimizer."""
+
+    __repr__ = str.__str__
 
 
 def start_clock() -> None:
@@ -122,7 +129,8 @@ def numbers(value: Any) -> Any:
         arrays = all(isinstance(item, np.ndarray) and item.dtype == float for item in items)
         same = arrays and len({item.shape for item in items}) <= 1
         return np.array(items, dtype=float) if same else items
-    return value
+    own = type(value).__eq__ is object.__eq__ and value is not None
+    return Thing(kind(value)) if own and not isinstance(value, type | FunctionType) else value
 
 
 def agree(one: Any, other: Any, tolerance: float = 1e-5) -> bool:
@@ -168,6 +176,11 @@ def difference(wanted: Any, came: Any, tolerance: float) -> str:
             apart = ~np.isclose(wanted, came, rtol=tolerance, atol=tolerance, equal_nan=True)
             at = tuple(int(i[0]) for i in apart.nonzero())
             return f"at {list(at)} {wanted[at]:.4g} is wanted, {came[at]:.4g} came"
+    if isinstance(wanted, tuple) and isinstance(came, tuple):
+        if len(wanted) != len(came):
+            return f"{len(wanted)} things are wanted, {len(came)} came"
+        k = next(k for k, w in enumerate(wanted) if not agree(w, came[k], tolerance))
+        return f"in [{k}] {difference(wanted[k], came[k], tolerance)}"
     return f"{tell(wanted)} is wanted, {tell(came)} came"
 
 
