@@ -168,6 +168,11 @@ def difference(wanted: Any, came: Any, tolerance: float) -> str:
             apart = ~np.isclose(wanted, came, rtol=tolerance, atol=tolerance, equal_nan=True)
             at = tuple(int(i[0]) for i in apart.nonzero())
             return f"at {list(at)} {wanted[at]:.4g} is wanted, {came[at]:.4g} came"
+    if isinstance(wanted, tuple) and isinstance(came, tuple):
+        if len(wanted) != len(came):
+            return f"{len(wanted)} things are wanted, {len(came)} came"
+        k = next(k for k, w in enumerate(wanted) if not agree(w, came[k], tolerance))
+        return f"in [{k}] {difference(wanted[k], came[k], tolerance)}"
     return f"{tell(wanted)} is wanted, {tell(came)} came"
 
 

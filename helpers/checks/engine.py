@@ -104,12 +104,11 @@ def outcomes(exercise, function: Callable, backwards: bool = False) -> list[Outc
             found[k] = Outcome(error=error)
             continue
         if exercise.compared:
-            found[k] = Outcome(numbers(exercise.compared(result, *cases[k])))
-        elif result is None:
+            result = exercise.compared(result, *cases[k])
+        if result is None:
             raise Hint("Your function returns nothing (None): end it with `return`.")
-        else:
-            changed = not agree(content(cases[k]), before, 0)
-            found[k] = Outcome(numbers(result), changed=changed)
+        changed = not exercise.compared and not agree(content(cases[k]), before, 0)
+        found[k] = Outcome(numbers(result), changed=changed)
     return found
 
 
