@@ -86,8 +86,8 @@ class Exercise:
         except answers.Hint as hint:
             return Verdict("hint", str(hint))
         except Exception as error:
-            text = f"Your answer could not be checked: {answers.short(error)}{answers.place(error)}"
-            return Verdict("hint", text)
+            where = answers.place(error)
+            return Verdict("hint", f"Your answer stopped{where}: {answers.short(error)}")
         finally:
             random.setstate(drawn[0])
             np.random.set_state(drawn[1])  # noqa: NPY002
