@@ -144,14 +144,14 @@ def encode_file(path: Path, target: Path) -> tuple[np.ndarray, str, str]:
     ValueError
         If the text is empty or not UTF-8, or changes meanwhile.
     """
-    changed = path.stat().st_mtime_ns
+    modified = path.stat().st_mtime_ns
     with path.open("rb") as file:
         fingerprint = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     with FileLock(target.with_name(".lock")):
         if not target.exists() or _open_encoded(target)[0]["text"] != fingerprint:
             with write_whole(target) as file:
                 _encode(path, fingerprint, file)
-                if path.stat().st_mtime_ns != changed:
+                if path.stat().st_mtime_ns != modified:
                     raise ValueError(f"{path} changed while it was read: start again when it rests")
         known, ids = _open_encoded(target)
     return ids, known["characters"], fingerprint

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import tracemalloc
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -182,10 +183,10 @@ def test_what_is_held_out_is_the_end_and_the_file_tells_how_to_read_it(
     assert last == f"held out: {loss:.3f} nats a character"
 
 
-def test_the_parts_are_learned_one_after_the_other_and_again(tmp_path, monkeypatch):
+def test_the_parts_are_learned_in_turn_and_the_best_weights_kept(tmp_path, monkeypatch):
     text = "".join(map(chr, range(0x100, 0x100 + 231)))  # each character once: its place
     (tmp_path / "story.txt").write_text(text, encoding="utf8")
-    met, real = [], scale.train_epoch
+    met, weights, real = [], [], scale.train_epoch
 
     def noting(model, step, batches, *rest):
         batches = list(batches)
@@ -193,10 +194,16 @@ def test_the_parts_are_learned_one_after_the_other_and_again(tmp_path, monkeypat
         met.append(targets[targets >= 0].sort().values.tolist())
         return real(model, step, batches, *rest)
 
+    def measure(model, *_):
+        weights.append(deepcopy(model.state_dict()))
+        return {"loss": [3.0, 1.0, 1.0, 2.0][len(weights) - 1]}
+
     monkeypatch.setattr(scale, "train_epoch", noting)
+    monkeypatch.setattr(scale, "evaluate", measure)
     options = ["--batch-size=2", "--window=10", "--save-every=6", "--held-out=0.1", "--passes=2"]
     run_here(monkeypatch, tmp_path / "story.txt", *options, *SMALL, "--out", tmp_path)
     assert met == [list(range(1, 104)), list(range(104, 207))] * 2  # of 208; the last is left out
+    assert equal(made(tmp_path), {"weights": weights[1]})
 
 
 # --- several processes -----------------------------------------------------------------------

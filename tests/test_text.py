@@ -85,6 +85,13 @@ def test_an_unknown_character_is_named(stranger):
     assert f"{stranger!r} (U+{ord(stranger):04X})" in str(error.value)
 
 
+def test_no_other_character_is_taken_for_a_known_one():
+    char2int, _ = T.build_characters("ac ")
+    for code in set(range(0x400)) - set(map(ord, char2int)):
+        with pytest.raises(ValueError, match="position 0"):
+            T.encode_characters(chr(code), char2int)
+
+
 def test_the_import_warns_of_nothing():
     run = [sys.executable, "-W", "error", "-c", "import helpers.text"]
     result = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
