@@ -1,4 +1,4 @@
-"""The small course of `small_course.py` and the training of `small_training.py` as fixtures."""
+"""The small course of `small_course.py` as fixtures."""
 
 import os
 import threading
@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from small_course import ARCHIVE, FILES, Server, apply, restart, settings
-from small_training import train
 
 from helpers import data
 
@@ -62,9 +61,3 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(one_thread):
-    """What the small training comes to if nothing happens on the way."""
-    return train()

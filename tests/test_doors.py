@@ -1,4 +1,4 @@
-"""The doors to the course: the README's links for each chapter, and the cell for Colab."""
+"""The doors to the course: the README's links and results, and the cell for Colab."""
 
 import importlib.util
 import re
@@ -28,6 +28,19 @@ def test_readme_has_every_link_of_every_chapter():
             assert link.endswith(f"notebooks/{path.name}")
     for picture in re.findall(r"!\[[^\]]{20,}\]\(([^)]*)\)", text):
         assert (ROOT / picture).stat().st_size < 60_000
+
+
+def test_readme_has_the_results_of_the_stored_run():
+    stored = []
+    for path, id, number in (
+        (CHAPTERS[4], "ch05-test-eval", r"accuracy (\S+)"),
+        (CHAPTERS[5], "ch06-test-cell", r"^(\S+) nats"),
+    ):
+        (cell,) = [cell for cell in nbformat.read(path, as_version=4).cells if cell.id == id]
+        stored += [f"{float(n):.3f}" for n in re.findall(number, cell.outputs[0].text)]
+    results = (ROOT / "README.md").read_text(encoding="utf8").partition("## Results")[2]
+    table = results.partition("`make bench`")[0]
+    assert re.findall(r"^\| [^|]+ \| (?:accuracy )?([\d.]+)", table, re.MULTILINE) == stored
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)

@@ -1,91 +1,15 @@
-"""``checks.<exercise>(answer)``: one function for each exercise, one module for each chapter."""
+"""`checks.<exercise>(answer)`: instant feedback, one record an exercise, one module a chapter."""
 
-from helpers.checks.chapter_01 import (
-    bigram_twins,
-    forecast,
-    last_real_output,
-    split_in_time,
-    task_shapes,
-    time_to_batch,
-    windows_ahead,
-)
-from helpers.checks.chapter_02 import (
-    any_rnn,
-    both_readings,
-    in_windows,
-    repaired_listing,
-    rnn_parameters,
-    state_after_last_day,
-    through_time,
-)
-from helpers.checks.chapter_03 import (
-    adding_solved,
-    carry_state,
-    clip_by_norm,
-    clipped_step,
-    first_up_then_down,
-    steps_until_vanished,
-)
-from helpers.checks.chapter_04 import (
-    from_iofg,
-    last_layer_state,
-    latch,
-    open_forget_gates,
-    parameter_count,
-    peephole_step,
-)
-from helpers.checks.chapter_05 import (
-    accuracy,
-    by_length,
-    mean_and_max,
-    sound_reader,
-    to_ids,
-)
-from helpers.checks.chapter_06 import (
-    inputs_and_targets,
-    nats_per_character,
-    next_probabilities,
-    nucleus,
-    three_readings,
-    windows_in_order,
-)
+from importlib import import_module
 
-__all__ = [
-    "accuracy",
-    "adding_solved",
-    "any_rnn",
-    "bigram_twins",
-    "both_readings",
-    "by_length",
-    "carry_state",
-    "clip_by_norm",
-    "clipped_step",
-    "first_up_then_down",
-    "forecast",
-    "from_iofg",
-    "in_windows",
-    "inputs_and_targets",
-    "last_layer_state",
-    "last_real_output",
-    "latch",
-    "mean_and_max",
-    "nats_per_character",
-    "next_probabilities",
-    "nucleus",
-    "open_forget_gates",
-    "parameter_count",
-    "peephole_step",
-    "repaired_listing",
-    "rnn_parameters",
-    "sound_reader",
-    "split_in_time",
-    "state_after_last_day",
-    "steps_until_vanished",
-    "task_shapes",
-    "three_readings",
-    "through_time",
-    "time_to_batch",
-    "to_ids",
-    "windows_ahead",
-    "windows_in_order",
-]
+from helpers.checks.exercise import Exercise
+
+CHAPTERS = [import_module(f"helpers.checks.chapter_{n:02}") for n in range(1, 7)]
+EXERCISES = {
+    name: record
+    for chapter in CHAPTERS
+    for name, record in vars(chapter).items()
+    if isinstance(record, Exercise)
+}
+globals().update(EXERCISES)
+__all__ = sorted(EXERCISES)

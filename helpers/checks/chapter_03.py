@@ -1,347 +1,328 @@
 """Checks of chapter 3: vanishing, a matrix, clipping, the training step, a state, adding."""
 
-from collections.abc import Callable
-from typing import Any
+import math
+from functools import partial
 
+import numpy as np
 import torch
 from torch import nn
+from torch.func import functional_call
 
-from helpers.checks.core import Hint, call, close, exercise, tensor
-
-
-def _run(function: Callable, *args: Any) -> Any:
-    """Call with the arguments themselves, not copies: for functions that are to change them."""
-    if not callable(function):
-        raise Hint(f"A function is expected here, this is of type {type(function).__name__}.")
-
-    def run():
-        return (function(*args),)  # a tuple, so that None is an answer like any other
-
-    run.__name__ = getattr(function, "__name__", "your function")
-    return call(run)[0]
+from helpers.checks.answers import Hint, call, kind, numbers, short, tell
+from helpers.checks.exercise import Exercise
 
 
-@exercise
-def steps_until_vanished(steps_until) -> str:
-    """Exercise 3.1: the smallest n for which |w|**n is below a threshold."""
-    for w, threshold in ((0.9, 1e-3), (0.5, 1e-3), (0.99, 0.01), (0.5, 0.25), (-0.9, 0.1)):
-        n = tensor(call(steps_until, w, threshold), what="The number of steps")
-        if n.numel() != 1:
-            raise Hint(f"One number is expected, this has the shape {tuple(n.shape)}.")
-        n = n.item()
-        wanted = 0
-        while abs(w) ** wanted >= threshold:
-            wanted += 1
-        case = f"For w = {w} and the threshold {threshold:g}"
-        if abs(n - (1 - threshold) / (1 - abs(w))) < 1.01 and abs(n - wanted) > 1:
-            raise Hint(
-                f"{case} you say {n:g}, as if each step took away the same amount. Each step "
-                "takes a share of what is left."
-            )
-        if n != n or n < 0:
-            raise Hint(f"{case} you say {n:g}: below zero steps? Look at the signs of the logs.")
-        if n != int(n):
-            raise Hint(f"{case} you say {n:.3f}. Steps come whole; which of its neighbours is it?")
-        if n == wanted - 1 and abs(w) ** n == threshold:
-            raise Hint(f"{case} you say {n:g}: there it is exactly the threshold, not below it.")
-        if n == wanted - 1:
-            raise Hint(f"{case} you stop one step early: {abs(w):g}^{n:g} is not below it yet.")
-        if n == wanted + 1:
-            raise Hint(f"{case} you go one step too far: {n - 1:g} steps are enough.")
-        if n != wanted:
-            raise Hint(f"{case} you say {n:g}, and |w|^n is then {abs(w) ** min(n, 1e4):.2g}.")
-    return "66 steps for 0.9 and a thousandth: a tenth of what is left goes at each step."
+# 3.1: the smallest n for which |w| ** n is below the threshold
+def _count(size=abs, more=0):
+    def steps_until(w, threshold):
+        n = 0
+        while size(w) ** n >= threshold:
+            n += 1
+        return n + more
+
+    return steps_until
 
 
-@exercise
-def first_up_then_down(W) -> str:
-    """Exercise 3.2: a matrix whose powers grow before they vanish."""
-    W = tensor(W, (2, 2), what="W")
-    if not torch.isfinite(W).all():
-        raise Hint("W has an entry that is not a finite number.")
-    radius = torch.linalg.eigvals(W).abs().max().item()
-    sigma = torch.linalg.matrix_norm(W, 2).item()
-    if radius >= 1:
-        raise Hint(
-            f"The spectral radius of W is {radius:.3f}: its powers do not vanish in the end."
-        )
-    if abs(radius - 0.9) > 1e-3:
-        raise Hint(f"The spectral radius of W is {radius:.3f}, it should be 0.9.")
-    if close(W @ W.T, W.T @ W, tol=1e-6):
-        raise Hint(
-            f"The largest singular value of W equals its spectral radius ({sigma:.2f}), so the "
-            "norm falls from the first step on. This is so whenever the eigenvectors are "
-            "orthogonal: leave that family."
-        )
-    norms = [
-        torch.linalg.matrix_norm(torch.linalg.matrix_power(W, n), 2).item() for n in range(200)
-    ]
-    top = max(norms)
-    if top <= 10:
-        raise Hint(
-            f"Right idea: it can grow. But the largest norm is {top:.2f}, after "
-            f"{_steps(norms.index(top))}; 10 is the aim."
-        )
-    return (
-        f"Spectral radius {radius:.2f}, and still the norm climbs to {top:.1f} "
-        f"(after {_steps(norms.index(top))}) before it vanishes."
-    )
+def _logs(w, threshold):
+    return math.log(threshold) / math.log(abs(w))
 
 
-def _steps(n: int) -> str:
-    return "1 step" if n == 1 else f"{n} steps"
-
-
-@exercise
-def clip_by_norm(function) -> str:
-    """Exercise 3.3: clip a list of gradients by their common norm."""
-    long = [torch.tensor([[3.0, 0.0], [0.0, 1.0]]), torch.tensor([0.0, -4.0, 0.5])]
-    for gradients, limit in ((long, 1.0), (long, 2.5)):
-        total = torch.cat([g.flatten() for g in gradients]).norm()
-        out = _gradients(call(function, gradients, limit), gradients)
-        if _all_close(out, [g * limit / total for g in gradients]):
-            continue
-        if _all_close(out, gradients):
-            raise Hint(
-                f"With max_norm {limit} a gradient of norm {total:.2f} comes back unchanged."
-            )
-        each = [g * (limit / g.norm()).clamp(max=1.0) for g in gradients]
-        stretched = [g * limit / g.norm() for g in gradients]
-        if _all_close(out, each) or _all_close(out, stretched):
-            raise Hint(
-                "You clip each tensor by its own norm. Then their proportions change, and with "
-                "them the direction of the step."
-            )
-        if _all_close(out, [g.clamp(-limit, limit) for g in gradients]):
-            raise Hint("This is clipping by value: each entry for itself. The direction turns.")
-        if _all_close(out, [g / total for g in gradients]):
-            raise Hint("Your gradient has the norm 1 whatever max_norm is.")
-        if _all_close(out, [g * limit / sum(p.norm() for p in gradients) for g in gradients]):
-            raise Hint(
-                "You add the norms of the tensors. The norm of all entries together is the root "
-                "of the sum of their squares."
-            )
-        if _all_close(out, [g * limit / total**2 for g in gradients]):
-            raise Hint("You divide by the squared norm: a root is missing.")
-        norm = torch.cat([g.flatten() for g in out]).norm()
-        raise Hint(f"With max_norm {limit} the clipped gradients have the norm {norm:.3f}.")
-    short = [g / 100 for g in long]
-    if not _all_close(_gradients(call(function, short, 1.0), short), short):
-        raise Hint(
-            "A gradient that is shorter than max_norm comes back changed. Clipping only shortens."
-        )
-    zero = [torch.zeros(2), torch.zeros(2, 2)]
-    try:
-        out = call(function, zero, 1.0)
-    except Hint as hint:
-        raise Hint(f"With a gradient that is zero everywhere, {hint}") from None
-    if not _all_close(_gradients(out, zero), zero):
-        raise Hint("A gradient that is zero everywhere comes back as something else (0 / 0?).")
-    return "One norm for all, one factor for all, and never longer: the direction is kept."
-
-
-def _gradients(out: Any, like: list[torch.Tensor]) -> list[torch.Tensor]:
-    if isinstance(out, torch.Tensor | str) or not isinstance(out, list | tuple):
-        raise Hint(f"Return a list, one gradient for each parameter, not a {type(out).__name__}.")
-    if len(out) != len(like):
-        raise Hint(f"{len(like)} gradients go in, {len(out)} come out.")
-    return [
-        tensor(g, tuple(w.shape), what="A clipped gradient") for g, w in zip(out, like, strict=True)
-    ]
-
-
-def _all_close(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
-    return all(close(x, y, tol=1e-4) for x, y in zip(a, b, strict=True))
-
-
-@exercise
-def clipped_step(train_step) -> str:
-    """Exercise 3.4: zero_grad, backward, clip, step."""
-    x = torch.tensor([[1.0, 2.0], [3.0, -1.0], [0.5, 0.5]])
-    for y, limit in ((torch.tensor([[40.0], [-30.0], [20.0]]), 1.5), (torch.ones(3, 1), 50.0)):
-        model = nn.Linear(2, 1)
-        with torch.no_grad():
-            model.weight.copy_(torch.tensor([[0.3, -0.2]]))
-            model.bias.fill_(0.1)
-        p = list(model.parameters())
-        loss = nn.functional.mse_loss(model(x), y)
-        g = torch.cat([v.flatten() for v in torch.autograd.grad(loss, p)])
-        for v, old in zip(p, (torch.tensor([[0.9, -2.0]]), torch.tensor([3.0])), strict=True):
-            v.grad = old.clone()  # left over from the batch before
-        stale = torch.cat([v.grad.flatten() for v in p])
-        before = torch.cat([v.detach().flatten() for v in p])
-        result = _run(train_step, model, torch.optim.SGD(p, lr=0.1), x, y, limit)
-        step = (before - torch.cat([v.detach().flatten() for v in p])) / 0.1
-        untouched = all(v.grad is not None for v in p) and close(
-            torch.cat([v.grad.flatten() for v in p]), stale
-        )
-        if result is None or result is ...:
-            if untouched and close(step, torch.zeros(3)):
-                raise _stub()
-            raise Hint("The step is made, but the function does not return the loss.")
-        _judge_step(step, g, stale, limit)
-        if isinstance(result, torch.Tensor):
-            raise Hint(
-                "The step is right, but the loss comes back as a tensor. A float is asked for: "
-                "loss.item() gives it."
-            )
-        if not close(tensor(result, what="The loss").squeeze(), loss.item(), tol=1e-3):
-            raise Hint("The step is right, but what is returned is not the loss of this batch.")
-    return "Each call makes one step, of at most max_norm times the learning rate."
-
-
-def _stub() -> Exception:
-    """Return what ``call`` raises for a function that returns nothing."""
-    try:
-        call(lambda: None)
-    except Exception as waiting:
-        return waiting
-    return Hint("Nothing is returned.")
-
-
-STALE = (
-    "But a gradient that was there before the call is still in it: empty it before backward, not "
-    "after step."
+steps_until_vanished = Exercise(
+    right=_count(),
+    cases=lambda: [
+        *[(0.9, 1e-3), (0.5, 1e-3), (0.5, 0.25), (-0.9, 0.1), (0.3, 0.5), (0.99, 0.01)],
+        *[(-0.25, 0.0625), (0.7, 1.0), (-0.95, 1e-30), (1 - 2**-10, 1e-5)],  # 11,784 steps
+    ],
+    says="66 steps for 0.9 and a thousandth: a tenth of what is left goes at each step.",
+    mistakes=(
+        (
+            lambda w, threshold: math.ceil((1 - threshold) / (1 - abs(w))),
+            "Each step takes a share of what is left, not always the same amount.",
+        ),
+        (_logs, "Steps come whole; which of the two neighbours of this number is it?"),
+        (lambda w, t: math.ceil(-_logs(w, t)), "Below zero steps? Look at the signs of the logs."),
+        (_count(more=-1), "You stop one step early: it is not below the threshold there."),
+        (_count(more=1), "You go one step too far: the step before is below the threshold, too."),
+        (lambda w, t: round(_logs(w, t)), "The nearest whole number may come one step early."),
+        (lambda w, t: math.ceil(_logs(w, t)), "A power that equals the threshold is not below it."),
+        (
+            _count(float),
+            "With a negative w one step is not enough: what counts is the size, |w|^n.",
+        ),
+    ),
 )
 
 
-def _judge_step(step: torch.Tensor, g: torch.Tensor, stale: torch.Tensor, limit: float) -> None:
-    def clip(v):
-        return v * min(1.0, limit / v.norm().item())
+# 3.2: a matrix whose powers grow before they vanish. Many are right, so it is measured.
+def _judge_powers(answer):
+    W = numbers(answer)
+    if not (isinstance(W, np.ndarray) and W.shape == (2, 2) and np.isfinite(W).all()):
+        raise Hint("A 2 x 2 matrix of finite numbers is expected, not {W}.", W=tell(answer))
+    radius = abs(np.linalg.eigvals(W)).max()
+    if abs(radius - 0.9) > 1e-3 + 1e-9:
+        text = "The spectral radius of W is {r:.4g}, it should be 0.9 (from 1 on nothing vanishes)."
+        raise Hint(text, r=radius)
+    norms = [np.linalg.norm(np.linalg.matrix_power(W, n), 2) for n in range(1, 200)]
+    if norms[0] < radius + 1e-6:
+        raise Hint(
+            "The largest singular value of W equals its spectral radius, so the norm falls from "
+            "the first step on. This is so whenever the eigenvectors are orthogonal."
+        )
+    peak = f"{max(norms):.1f} (that of W^{1 + int(np.argmax(norms))})"
+    if max(norms) <= 10:
+        raise Hint("The largest norm among the powers is {peak}; 10 is the aim.", peak=peak)
+    return f"Spectral radius {radius:.2f}, and still the norm climbs to {peak} before it vanishes."
 
-    if close(step, clip(g), tol=1e-3):
-        return
-    if close(step, torch.zeros(3)):
-        raise Hint(
-            "The model has not moved. Is there a step, and is the gradient still there when the "
-            "optimizer steps?"
-        )
-    if close(step, g, tol=1e-3):
-        raise Hint(
-            f"The step has the full length of the gradient ({g.norm():.0f}), although max_norm is "
-            f"{limit}. Was the gradient already there when it was clipped, and not yet used?"
-        )
-    if close(step, g + stale, tol=1e-3):
-        raise Hint(f"The step is not clipped. {STALE}")
-    if close(step, clip(g + stale), tol=1e-3):
-        raise Hint(f"The step is clipped. {STALE}")
-    if close(step, stale, tol=1e-3) or close(step, clip(stale), tol=1e-3):
-        raise Hint("The step uses only the gradient of the batch before: step comes too early.")
-    if close(step, g.clamp(-limit, limit), tol=1e-3):
-        raise Hint("The step is clipped by value, entry by entry, and its direction has turned.")
-    raise Hint(
-        f"The step should be {limit} long at most and point against the gradient; yours has the "
-        f"length {step.norm():.2f} (divided by the learning rate). Does the optimizer step once?"
+
+first_up_then_down = Exercise(
+    right=((0.9, 20.0), (0.0, 0.9)),
+    says="",
+    judge=_judge_powers,
+    mistakes=(
+        (((0.9, 0.0), (0.0, -0.9)), "equals its spectral radius"),
+        (((1.1, 30.0), (0.0, 0.5)), "it should be 0.9"),
+        (((0.9, 1.0), (0.0, 0.9)), "10 is the aim"),
+        (((0.9, math.inf), (0.0, 0.9)), "of finite numbers is expected"),
+    ),
+)
+
+
+# 3.3: clip a list of gradients by their common norm
+def _norm(gradients):
+    return math.sqrt(sum((g**2).sum().item() for g in gradients))
+
+
+def _clip(norm=_norm, most=1.0, zero=1.0):
+    def clip_by_norm(gradients, max_norm):
+        total = norm(gradients)
+        scale = min(max_norm / total, most) if total > 0 else zero
+        return [g * scale for g in gradients]
+
+    return clip_by_norm
+
+
+def _gradients(scale, *shapes, dtype=torch.float32):
+    return [scale * torch.randn(shape, dtype=dtype) for shape in shapes]
+
+
+clip_by_norm = Exercise(
+    right=_clip(),
+    cases=lambda: [
+        ([torch.tensor([3.0, -4.0])], 4.5),
+        ([torch.tensor([3.0, -4.0])], 5.0),
+        ([torch.tensor([1.2]), torch.tensor([[-1.6, 0.0]])], 3.0),
+        (_gradients(1, (4, 3), (4,), (4, 4), (1,)), 3.5),
+        (_gradients(2, (2, 2), (2, 2), dtype=torch.float64), 0.7),
+        (_gradients(0.01, (3,), (3, 5)), 1.0),
+        (_gradients(3, (), (1, 2, 3), (5,)), 10.0),
+        (_gradients(0, (2,), (2, 2)), 1.0),
+        ([torch.zeros(3), *_gradients(4, (2, 3))], 1.5),
+        (_gradients(0, (3,)), 0.5),
+    ],
+    says="One norm for all, one factor for all, and never longer: the direction is kept.",
+    mistakes=(
+        (lambda gs, m: gs, "A gradient that is longer than max_norm comes back unchanged."),
+        (lambda gs, m: _norm(gs), "This is the norm. The clipped gradients are asked for."),
+        (
+            lambda gs, m: [_clip()([g], m)[0] for g in gs],
+            "Each tensor is clipped by its own norm. That turns the direction of the step.",
+        ),
+        (lambda gs, m: [g.clamp(-m, m) for g in gs], "Clipped by value: the direction turns."),
+        (lambda gs, m: [g / (_norm(gs) or 1) for g in gs], "The norm is 1 whatever max_norm is."),
+        (_clip(most=math.inf), "What is shorter than max_norm comes back longer: only shorten."),
+        (_clip(lambda gs: sum(_norm([g]) for g in gs)), "Norms do not add up, their squares do."),
+        (_clip(lambda gs: _norm(gs) ** 2), "You use the square of the norm: a root is missing."),
+        (_clip(zero=math.nan), "Gradients that are zero come back as something else: 0 / 0."),
+    ),
+)
+
+
+# 3.4: zero_grad, backward, clip, step
+def _train(order):
+    def train_step(model, optimizer, x, y, max_norm):
+        weights, loss = list(model.parameters()), nn.functional.mse_loss(model(x), y)
+        actions = {
+            "zero": optimizer.zero_grad,
+            "backward": loss.backward,
+            "clip": lambda: nn.utils.clip_grad_norm_(weights, max_norm),
+            "clip_value": lambda: nn.utils.clip_grad_value_(weights, max_norm),
+            "step": optimizer.step,
+        }
+        for name in order.split():
+            actions[name]()
+        return loss.item()
+
+    return train_step
+
+
+def _batch(sizes, max_norm, scale, error, dtype=torch.float32, **rates):
+    """Make a net that holds old gradients, and a batch with inputs and errors of these sizes."""
+    batch, n_in, n_hidden, n_out = sizes
+    model = nn.Sequential(nn.Linear(n_in, n_hidden), nn.Tanh(), nn.Linear(n_hidden, n_out))
+    for p in model.to(dtype).parameters():
+        p.grad = torch.randn_like(p)
+    x = scale * torch.randn(batch, n_in, dtype=dtype)
+    y = model(x).detach() + error * torch.randn(batch, n_out, dtype=dtype)
+    return model, torch.optim.SGD(model.parameters(), **rates), x, y, max_norm
+
+
+def _loss_and_weights(loss, model, *others):
+    if isinstance(loss, torch.Tensor):
+        raise Hint("The loss comes back as a tensor. A float is asked for: loss.item() gives it.")
+    return loss if loss is None else (loss, nn.utils.parameters_to_vector(model.parameters()))
+
+
+_ORDERS = {
+    "backward step clip": "Not clipped, and with a gradient from before the call in it.",
+    "zero backward step clip": "Not clipped: clip after backward and before step.",
+    "backward clip step": "Clipped, but with a gradient from before the call: empty it first.",
+    "clip backward step": "You clip the gradient from before the call, and keep it in the step.",
+    "zero": "The weights have not moved: was there a step, and a gradient then?",
+    "zero backward clip step step": "The optimizer steps twice.",
+    "zero backward clip_value step": "Clipped by value, entry by entry: the direction turns.",
+}
+clipped_step = Exercise(
+    right=_train("zero backward clip step"),
+    cases=lambda: [
+        _batch((4, 2, 3, 1), 0.5, 1, 3, lr=0.1),
+        _batch((4, 2, 3, 1), 50.0, 1, 3, lr=0.1),
+        _batch((1, 3, 4, 2), 1.5, 1, 3, lr=0.5, weight_decay=0.1),
+        _batch((7, 1, 5, 1), 1.0, 1, 20, lr=0.03),
+        _batch((3, 4, 2, 3), 0.1, 5, 0.1, lr=0.4),  # the loss is below max_norm
+        _batch((2, 2, 2, 2), 0.7, 1, 3, lr=0.2, momentum=0.9),
+        _batch((6, 2, 4, 1), 2.0, 1, 9, torch.float64, lr=0.3),
+    ],
+    compared=_loss_and_weights,
+    parts=("loss", "weights after the call"),
+    says="Each call makes one step, of at most max_norm times the learning rate.",
+    mistakes=[(_train(order), hint) for order, hint in _ORDERS.items()],
+)
+
+
+# 3.5: the values of a state without its history, for RNN and LSTM
+def _state(layer, layers, batch, hidden, dtype):
+    net = layer(2, hidden, layers, batch_first=True, dtype=dtype)
+    return (net(torch.randn(batch, 3, 2, dtype=dtype))[1],)
+
+
+def _next_window(result, state):
+    """Return the values, which have a history, what a layer makes of them, and the given state."""
+    if result is None:
+        return None
+    layer, first = (nn.RNN, state) if isinstance(state, torch.Tensor) else (nn.LSTM, state[0])
+    torch.manual_seed(0)
+    layers, batch, hidden = first.shape
+    net = layer(2, hidden, layers, batch_first=True, dtype=first.dtype)
+    try:
+        out, _ = net(torch.ones(batch, 3, 2, dtype=first.dtype), result)
+    except Exception as error:
+        text = "nn.{layer} cannot go on with {kind}: {error}"
+        raise Hint(text, layer=layer.__name__, kind=kind(result), error=short(error)) from None
+    parts = [result] if isinstance(result, torch.Tensor) else result
+    return result, [part.grad_fn is not None for part in parts], out, state
+
+
+def _carry(one=torch.detach, first=torch.detach, second=torch.detach):
+    return lambda state: (
+        one(state) if isinstance(state, torch.Tensor) else (first(state[0]), second(state[1]))
     )
 
 
-@exercise
-def carry_state(carry_on) -> str:
-    """Exercise 3.5: the values of a state without its history, for RNN and LSTM."""
-    x = torch.linspace(-1, 1, 12).reshape(2, 3, 2)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        rnn, lstm = nn.RNN(2, 4, batch_first=True), nn.LSTM(2, 4, batch_first=True)
-    state = rnn(x)[1]
-    was = state.detach().clone()
-    out = _run(carry_on, state)
-    if not close(state.detach(), was):
-        raise Hint("Your function changes the input that it was given; work on a copy.")
-    if out is None or out is ...:
-        raise _stub()
-    _judge_state(out, state, "nn.RNN", "the state")
-    pair = lstm(x)[1]
-    out = _run(carry_on, pair)
-    if out is None:
-        raise Hint("For an LSTM the function returns nothing.")
-    if isinstance(out, torch.Tensor):
-        raise Hint("For an LSTM one tensor comes back; it needs a tuple of two.")
-    if not isinstance(out, tuple) or len(out) != 2:
-        raise Hint(
-            "nn.LSTM takes a tuple of two tensors as its state, this is of type "
-            f"{type(out).__name__}."
-        )
-    for part, was, name in zip(out, pair, ("the first tensor", "the second tensor"), strict=True):
-        _judge_state(part, was, "nn.LSTM", name)
-    return "The values go on, their history stays behind, for one tensor and for two."
+carry_state = Exercise(
+    right=_carry(),
+    cases=lambda: [
+        _state(layer, *sizes, dtype)
+        for sizes in ((1, 2, 4), (2, 3, 5), (3, 1, 2), (1, 1, 1), (2, 2, 2))
+        for layer, dtype in ((nn.RNN, torch.float32), (nn.LSTM, torch.float64))
+    ],
+    compared=_next_window,
+    parts=("values", "history (1: it has one)", "next window", "given state"),
+    says="The values go on, their history stays behind, for one tensor and for two.",
+    mistakes=(
+        (_carry(*[torch.clone] * 3), "The state has its history (a clone has it, too)."),
+        (_carry(*[torch.zeros_like] * 3), "All zeros: what the net remembered is lost."),
+        (_carry(second=torch.clone), "The second tensor of an LSTM has its history."),
+        (_carry(first=torch.clone), "The first tensor of an LSTM has its history."),
+        (_carry(first=torch.clone, second=torch.clone), "An LSTM's tensors have their history."),
+        (_carry(second=torch.zeros_like), "The second tensor of an LSTM is all zeros."),
+    ),
+)
 
 
-def _judge_state(out: Any, state: torch.Tensor, layer: str, name: str) -> None:
-    if not isinstance(out, torch.Tensor):
-        raise Hint(f"For {layer}, {name} should be a tensor; it is of type {type(out).__name__}.")
-    if out.shape != state.shape:
-        raise Hint(f"For {layer}, {name} changes its shape to {tuple(out.shape)}.")
-    if not close(out.detach(), state.detach()):
-        what = "is all zeros" if not out.any() else "has other values"
-        raise Hint(f"For {layer}, {name} {what}: what the net remembered is lost.")
-    if out.grad_fn is not None:  # a leaf that wants a gradient has no history either
-        how = "comes back as it was" if out is state else "is a copy"
-        raise Hint(
-            f"For {layer}, {name} {how}, with its history: backward would still walk into the "
-            "window before."
-        )
+# 3.6: a trained net that adds two marked numbers of 50. Any net may come, so it is measured.
+def _adder(read=lambda x: x, scale=1.0, bias=0.0):
+    """Set a plain net by hand: relu(number + mark - 1) is the number if it is marked, else 0."""
+    w = torch.ones(2, 1, requires_grad=True)
+
+    def model(x):
+        h = torch.zeros(len(x), 1)
+        for x_t in read(x).unbind(1):
+            h = torch.relu(h + torch.relu(x_t @ w - 1))
+        return scale * h + bias
+
+    return model
 
 
-@exercise
-def adding_solved(model) -> str:
-    """Exercise 3.6: a trained model solves the adding problem with 50 steps."""
-    generator = torch.Generator().manual_seed(3)
-    numbers, marks = torch.rand(500, 50, generator=generator), torch.zeros(500, 50)
-    rows = torch.arange(500)
-    marks[rows, torch.randint(0, 25, (500,), generator=generator)] = 1
-    marks[rows, torch.randint(25, 50, (500,), generator=generator)] = 1
-    x, y = torch.stack([numbers, marks], dim=2), (numbers * marks).sum(1, keepdim=True)
+def _nodes(out):
+    """Return the names of the operations that backward would visit."""
+    seen, todo = set(), [getattr(out, "grad_fn", None)]
+    while todo:
+        node = todo.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            todo += [before for before, _ in node.next_functions]
+    return [node.name() for node in seen]
 
-    def predict(x):
-        with torch.no_grad():
-            return model(x)
 
+def _judge_adder(model):
     if not callable(model):
-        raise Hint(f"The trained model is expected here, this is of type {type(model).__name__}.")
-    out = tensor(call(predict, x), (500, 1), what="What the model gives for 500 sequences")
-    _plain_net(model)
-    y = y.double()
-    if not torch.isfinite(out).all():
-        raise Hint("The model answers with nan or inf: its training has blown up.")
-    error = ((out - y) ** 2).mean().item()
+        raise Hint("The trained model is expected here, not {this}.", this=tell(model))
+    if isinstance(model, nn.Module):  # frozen weights have a graph, too
+        weights = {name: p.detach().requires_grad_() for name, p in model.named_parameters()}
+        model = partial(functional_call, model, weights)
+    torch.manual_seed(3)
+    values, marks, rows = torch.rand(500, 50), torch.zeros(500, 50), torch.arange(500)
+    marks[rows, torch.randint(0, 25, (500,))] = marks[rows, torch.randint(25, 50, (500,))] = 1
+    out, marked = call(model, torch.stack([values, marks], 2)), values * marks
+    found, nodes = numbers(out), _nodes(out)
+    if getattr(found, "shape", None) != (500, 1):
+        raise Hint("For 500 sequences the shape (500, 1) is wanted, {kind} came.", kind=kind(out))
+    error = np.square(found - marked.sum(1, keepdim=True).numpy()).mean()
+    gates = sum("Sigmoid" in name for name in nodes) >= 100 or any("Rnn" in name for name in nodes)
+    for wrong, hint in (
+        (not any("Accumulate" in name for name in nodes), "The answers depend on no weights."),
+        (gates, "This net has gates, like an LSTM or a GRU. A plain one can do it."),
+        (len(nodes) < 50, "Nothing in this net reads the 50 steps one after the other."),
+        (not np.isfinite(error), "The model answers with nan or inf: its training has blown up."),
+    ):
+        if wrong:
+            raise Hint(hint)
     if error < 0.05:
         return f"Mean squared error {error:.4f} over 50 steps, with a constant answer at 0.167."
-    if out.std() < 0.05 and error > 0.2:
-        raise Hint(
-            f"The model gives about the same answer for every sequence ({out.mean():.2f}), far "
-            f"worse than a constant 1: the error is {error:.3g}. Did a step blow it up? Clip."
-        )
-    if out.std() < 0.05:
-        raise Hint(
-            f"The model gives about the same answer for every sequence ({out.mean():.2f}); mean "
-            f"squared error {error:.3f}. It has not left the plateau yet: more steps, another "
-            "learning rate, or another start of W_hh."
-        )
-
-    def fits(guess):
-        return torch.corrcoef(torch.stack([out.flatten(), guess.double().flatten()]))[0, 1] > 0.9
-
-    late = (numbers * marks)[:, 25:].sum(1)
-    early = (numbers * marks)[:, :25].sum(1)
-    if fits(y):
-        raise Hint(f"The answers rise with the right sum, but the error is {error:.3f}: fine-tune.")
-    if fits(late):
-        raise Hint(f"Only the second marked number counts (error {error:.3f}): the first is lost.")
-    if fits(early):
-        raise Hint(f"Only the first marked number counts (error {error:.3f}).")
-    if fits(numbers.sum(1)):
-        raise Hint(f"The model adds up all numbers and ignores the marks (error {error:.3g}).")
-    raise Hint(f"The mean squared error is {error:.3g}; below 0.05 is the aim.")
+    text = "The mean squared error is {error:.3g}; below 0.05 is the aim."
+    if found.std() < 0.05:
+        text += " All answers are about the same: still on the plateau, or blown up by a step."
+    for part, hint in (
+        (marked[:, 25:], " Only the second marked number counts."),
+        (marked[:, :25], " Only the first marked number counts."),
+        (values, " All numbers are added, marked or not."),
+    ):
+        if found.std() > 0.05 and np.corrcoef(found[:, 0], part.sum(1))[0, 1] > 0.9:
+            text += hint
+    raise Hint(text, error=error)
 
 
-def _plain_net(model: Any) -> None:
-    """Raise a hint if this is no module with a plain recurrent layer."""
-    if not isinstance(model, nn.Module):
-        raise Hint(
-            f"A trained net is asked for, an nn.Module; this is of type {type(model).__name__}."
-        )
-    layers = list(model.modules())
-    if any(isinstance(layer, nn.LSTM | nn.GRU | nn.LSTMCell | nn.GRUCell) for layer in layers):
-        raise Hint("There is an LSTM or a GRU in this model; the plain nn.RNN can do it.")
-    if not any(isinstance(layer, nn.RNN | nn.RNNCell) for layer in layers):
-        raise Hint("There is no nn.RNN in this model: what adds up the numbers?")
+adding_solved = Exercise(
+    right=_adder(),
+    says="",
+    judge=_judge_adder,
+    mistakes=(
+        (_adder(scale=0.0, bias=1.0), "All answers are about the same"),
+        (_adder(bias=0.5), "below 0.05 is the aim"),
+        (_adder(read=lambda x: x[:, 25:], bias=0.5), "Only the second marked number"),
+        (_adder(read=lambda x: x[:, :25], bias=0.5), "Only the first marked number"),
+        (_adder(read=lambda x: x ** torch.tensor([1.0, 0.0])), "marked or not"),
+        (_adder(scale=math.inf), "nan or inf"),
+        (lambda x: (x[..., 0] * x[..., 1]).sum(1, keepdim=True), "depend on no weights"),
+    ),
+)

@@ -1,441 +1,321 @@
 """The exercises of chapter 5, *Sentiment of film reviews*."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from functools import partial
+from itertools import chain, groupby
+from math import inf
+from operator import getitem
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 
-from helpers.checks.core import Hint, call, close, exercise, tensor
+from helpers.checks.answers import Hint, call, kind, numbers
+from helpers.checks.exercise import Exercise
 
-
-class _Watched(defaultdict):
-    """A ``stoi`` that stays itself when it is copied, so that what was added to it can be seen."""
-
-    def __deepcopy__(self, memo):
-        return self
+TYPES = torch.float32, torch.float64
 
 
-@exercise
-def to_ids(function: Callable) -> str:
-    """5.1: tokens to integers below ``limit``; unknown and rare ones become 1."""
-    words = ["<pad>", "<unk>", "the", "a", "film", "good", "qualm"]
-    stoi = _Watched(lambda: 1, {word: i for i, word in enumerate(words)})
-    tokens = ["a", "zzyzx", "good", "qualm", "film", "frobnitz", "the"]
-    for limit in (5, 6):
-        known = [stoi.get(token) for token in tokens]
-        right = [1 if i is None or i >= limit else i for i in known]
-        answer = call(function, list(tokens), stoi, limit)
-        grown = len(stoi) - len(words)
-        for word in list(stoi)[len(words) :]:
-            del stoi[word]
-        if isinstance(answer, list | tuple) and None in answer:
-            raise Hint(
-                "Some of the numbers are None: .get() returns that for a word that is missing, "
-                "unless you tell it what to return instead."
-            )
-        answer = tensor(answer)
-        if answer.ndim != 1:
-            raise Hint(f"The answer has the shape {tuple(answer.shape)}: one number a token.")
-        answer = [int(i) for i in answer.tolist()]
-        if answer == right and grown:
-            raise Hint(
-                f"The numbers are right, but stoi has grown by {grown}: it is a defaultdict, and "
-                "square brackets insert what they do not find."
-            )
-        if len(answer) < len(tokens):
-            raise Hint(
-                f"{len(tokens)} tokens went in, {len(answer)} numbers came out. A word that is "
-                "left out is no longer there to be read, not even as <unk>."
-            )
-        for wrong, hint in (
-            ([1 if i is None else i for i in known],
-             f"Unknown words are right, but the limit has no effect: with limit={limit} there are "
-             f"numbers up to {max(answer)}."),
-            ([1 if i is None or i > limit else i for i in known],
-             f"With limit={limit} the number {limit} gets through. An embedding with {limit} rows "
-             "counts them from 0."),
-            ([1 if i is None else min(i, limit - 1) for i in known],
-             "Rare words are pushed down to the largest number allowed: they all become one "
-             "frequent word that they are not."),
-            ([0 if i is None else 1 if i >= limit else i for i in known],
-             "Unknown words became 0. That is padding, which the model takes for the end."),
-            ([0 if i is None or i >= limit else i for i in known],
-             "Unknown and rare words became 0. That is padding; <unk> has a number of its own."),
-            ([1 if i is None else 0 if i >= limit else i for i in known],
-             "Rare words became 0, which is padding. They should look like unknown words."),
-        ):  # fmt: skip
-            if answer == wrong:
-                raise Hint(hint)
-        if answer == right:
-            continue
-        if max(answer) >= limit:
-            raise Hint(
-                f"With limit={limit} the number {max(answer)} came out: an embedding with {limit} "
-                "rows would raise an IndexError."
-            )
-        at = next(k for k in range(len(tokens)) if answer[k : k + 1] != right[k : k + 1])
-        raise Hint(f"{tokens[at]!r} became {answer[at]}; with limit={limit} it should be another.")
-    return "Unknown and rare words share the number 1, and the vocabulary is as long as before."
+# 5.1: tokens to integers below `limit`; unknown and rare ones become 1
+def _look_up(unknown=1, rare=1, shift=0, get=lambda stoi, token: stoi.get(token, -1)):
+    def to_ids(tokens, stoi, limit):
+        ids, other = [get(stoi, t) for t in tokens], limit - 1 if rare is None else rare
+        return [unknown if i < 0 else i if i < limit + shift else other for i in ids]
+
+    return to_ids
 
 
-_REVIEWS = [
-    [9, 8, 7, 6, 5],
-    [2, 3],
-    [7, 2, 9, 3, 4, 5, 6, 8],
-    [5, 6, 4],
-    [8, 3, 3, 9, 2, 7, 6],
-    [3, 9, 4, 4],
-    [4, 7, 8, 9, 2, 3],
-]  # all lengths differ
-_LABELS = [0, 1, 1, 0, 0, 1, 0]
+def _tokens():
+    stoi = {"naïve": 7, "good": 4, "the": 2, "<unk>": 1, "10": 6, "film": 3, ":)": 5}
+    rng = np.random.default_rng(0)
+    return [
+        (rng.choice([*stoi, "zzyzx", "Good"], n).tolist(), defaultdict(lambda: 1, stoi), limit)
+        for n, limit in ((3, 4), (1, 3), (2, 8), (7, 6), (8, 7), (4, 99), (6, 2), (2000, 5))
+    ]
 
 
-@exercise
-def by_length(function: Callable) -> str:
-    """5.2: batches of (tokens, lengths, labels), short reviews first, each with its own label."""
-    batches = call(function, [list(review) for review in _REVIEWS], list(_LABELS), 3)
-    if not isinstance(batches, list | tuple) or not all(
-        isinstance(batch, list | tuple) and len(batch) == 3 for batch in batches
-    ):
-        raise Hint("A list is expected here, of one triple (tokens, lengths, labels) a batch.")
-    count = sum(len(labels) for _, _, labels in batches)
-    if count < len(_REVIEWS):
-        raise Hint(
-            f"{len(_REVIEWS)} reviews went in, {count} came out: the last batch may be smaller "
-            "than the others, it must not be lost."
-        )
-    if [len(labels) for _, _, labels in batches] != [3, 3, 1]:
-        raise Hint(
-            f"7 reviews in batches of 3 make 3, 3 and 1; yours have "
-            f"{[len(labels) for _, _, labels in batches]}."
-        )
-    order = sorted(range(len(_REVIEWS)), key=lambda i: len(_REVIEWS[i]))
-    if _in_order([*order[::-1]], batches):
-        raise Hint("All is in place, but the longest stand first. The short ones should.")
-    for wrong, hint in (
-        (range(len(_REVIEWS)),
-         "The reviews stand in the batches as they came: short ones beside long ones."),
-        (sorted(range(len(_REVIEWS)), key=lambda i: _REVIEWS[i]),
-         "This is the order of the first words: sorted() compares lists element by element. It "
-         "takes a key."),
-        (sorted(range(len(_REVIEWS)), key=lambda i: (_LABELS[i], len(_REVIEWS[i]))),
-         "The reviews are sorted by label first: every batch would hold one class."),
-    ):  # fmt: skip
-        if _in_order(wrong, batches):
-            raise Hint(hint)
-    for k, (tokens, lengths, labels) in enumerate(batches):
-        rows = order[3 * k : 3 * k + 3]
-        _check_batch(f"batch {k + 1}", rows, tokens, lengths, labels)
-    return "Similar lengths share a batch, and every review kept its own length and its own label."
+to_ids = Exercise(
+    right=_look_up(),
+    says="Unknown and rare words share the number 1, and the vocabulary is as long as before.",
+    cases=_tokens,
+    mistakes=(
+        (_look_up(get=getitem), "The numbers are right, but stoi grew: square brackets insert."),
+        (
+            lambda tokens, stoi, limit: _look_up()([t for t in tokens if t in stoi], stoi, limit),
+            "Unknown words are left out: nobody will read them, not even as <unk>.",
+        ),
+        (_look_up(None, shift=inf), "The limit has no effect, and missing words are None."),
+        (_look_up(None), "Missing words are None: tell .get() what to return instead."),
+        (_look_up(0, 0), "Unknown and rare words became 0: that is padding, <unk> is 1."),
+        (_look_up(0), "Unknown words became 0: that is padding, the model takes it for the end."),
+        (_look_up(1, 0), "Rare words became 0, padding. They should look like unknown words."),
+        (_look_up(shift=inf), "The limit has no effect: numbers above it get through."),
+        (_look_up(shift=1), "The limit itself gets through: so many rows are counted from 0."),
+        (_look_up(rare=None), "Rare words became limit - 1: one frequent word that they are not."),
+    ),
+)
 
 
-def _in_order(order, batches) -> bool:
-    """Tell whether the rows, padding aside, are the reviews in this order, labels and all."""
-    order = list(order)
-    for k, (tokens, _, labels) in enumerate(batches):
-        rows = order[3 * k : 3 * k + 3]
-        tokens = tensor(tokens, what="tokens")
-        if tokens.ndim != 2 or [_real(row) for row in tokens] != [_REVIEWS[i] for i in rows]:
-            return False
-        if tensor(labels, what="labels").flatten().tolist() != [_LABELS[i] for i in rows]:
-            return False
-    return True
+# 5.2: batches of (tokens, lengths, labels), short reviews first, each with its own label
+def _cut(key=len, stay="", full=False, **padding):
+    def by_length(reviews, labels, batch_size):
+        order = sorted(range(len(reviews)), key=lambda i: key(reviews[i]))
+        batches = []
+        for start in range(0, len(order) - full * (batch_size - 1), batch_size):
+            rows = order[start : start + batch_size]
+            texts = [torch.tensor(reviews[i]) for i in rows]
+            tokens = pad_sequence(texts, **{"batch_first": True} | padding)
+            came = range(start, start + len(rows))
+            lengths = [len(reviews[i]) for i in (came if stay == "lengths" else rows)]
+            own = [labels[i] for i in (came if stay == "labels" else rows)]
+            batches.append((tokens, torch.tensor(lengths), torch.tensor(own)))
+        return batches
+
+    return by_length
 
 
-def _real(row) -> list[int]:
-    return [int(i) for i in row.tolist() if i != 0]
+def _reviews():
+    rng = np.random.default_rng(5)
+    sizes = (3, 4, 3), (1, 3, 2), (5, 5, 3), (7, 9, 2), (4, 4, 1), (9, 6, 20), (50, 30, 8)
+    for n, longest, batch_size in (*sizes, (1100, 4, 64)):
+        reviews = [rng.integers(1, 99, rng.integers(1, longest + 1)).tolist() for _ in range(n)]
+        labels = rng.integers(0, 2, n).tolist()
+        # The last text once more, with the other label.
+        yield [*reviews, reviews[-1]], [*labels, 1 - labels[-1]], batch_size
 
 
-def _check_batch(name, rows, tokens, lengths, labels) -> None:
-    wanted = [_REVIEWS[i] for i in rows]
-    width = max(map(len, wanted))
-    tokens = tensor(tokens, what=f"tokens of {name}")
-    lengths = tensor(lengths, (len(rows),), f"lengths of {name}").tolist()
-    labels = tensor(labels, (len(rows),), f"labels of {name}").tolist()
-    if tokens.ndim != 2 or len(tokens) != len(rows):
-        raise Hint(f"tokens of {name} has shape {tuple(tokens.shape)}; it should be (batch, time).")
-    real = [_real(row) for row in tokens]
-    if tokens.shape[1] < width:
-        raise Hint(f"The longest of {name} has {width} words, the rectangle is narrower: cut off.")
-    if [row[: len(w)] for row, w in zip(real, wanted, strict=True)] == wanted and real != wanted:
-        raise Hint(f"In {name} something other than 0 fills the rest of the row.")
-    if sorted(real) == sorted(wanted) and real != wanted:
-        raise Hint(f"{name} has the right reviews, its rows are not sorted by length.")
-    if real != wanted:
-        raise Hint(f"{name} holds {real}; expected are {wanted}.")
-    if tokens.shape[1] > width:
-        raise Hint(
-            f"{name} is {tokens.shape[1]} wide, its longest review has {width} words: pad to the "
-            "longest of the batch, not of all."
-        )
-    if any(row[0] == 0 for row in tokens.tolist()):
-        raise Hint(f"In {name} the zeros stand in front; padding goes to the end.")
-    if lengths == [width] * len(rows) and len(rows) > 1:
-        raise Hint("The lengths are those after padding, all the same. Measure before you pad.")
-    if lengths != [len(w) for w in wanted]:
-        raise Hint(
-            f"The lengths of {name} belong to other reviews: they stayed in the order of before."
-        )
-    if labels != [_LABELS[i] for i in rows]:
-        raise Hint(
-            f"The reviews of {name} moved, their labels did not move with them. A model trained on "
-            "this learns nothing, and nothing crashes."
-        )
+def _in_one(batches, *given):
+    """Return the shapes of all batches, then their rows, equally long ones in a fixed order."""
+    if batches is None:
+        return None
+    batches = [[numbers(part) for part in batch] for batch in batches]
+    if any([getattr(part, "ndim", 0) for part in batch] != [2, 1, 1] for batch in batches):
+        raise Hint("A list of triples is expected: (batch, time), (batch,), (batch,) each.")
+    rows = chain.from_iterable(zip(*batch, strict=False) for batch in batches)
+    rows = [(list(np.trim_zeros(words, "b")), *others) for words, *others in rows]
+    ties = [sorted(group) for _, group in groupby(rows, key=lambda row: len(row[0]))]
+    shapes = [[part.shape for part in batch] for batch in batches]
+    return shapes, *zip(*chain.from_iterable(ties), strict=True)
 
 
-@exercise
-def mean_and_max(function: Callable) -> str:
-    """5.4: mean and maximum over the real steps, side by side, ``(batch, 2 * hidden)``."""
-    torch.manual_seed(5)
-    size, lengths = 4, torch.tensor([3, 6, 5])
-    h = torch.rand(3, 6, size) * 1.8 - 0.9  # (batch, time, hidden)
-    h[2, :, 0] = -h[2, :, 0].abs()  # a unit that is always negative
-    steps = torch.arange(6)
-    real = (steps < lengths[:, None])[..., None]  # (batch, time, 1)
-    h[0, 2:5] = torch.tensor([0.92, 0.94, 0.96])[:, None]  # the last real step, and what follows
-    zeroed = h * real
-    answer = tensor(call(function, h, lengths))
-    mean = zeroed.sum(1) / lengths[:, None]
-    maximum = h.masked_fill(~real, -torch.inf).amax(1)
-    if answer.shape == (3, size):
-        raise Hint("This is one half: the mean and the maximum stand side by side, 8 numbers.")
-    if answer.shape == (6, 2 * size):
-        raise Hint("The shape is (6, 8): this went over the reviews, not over the time steps.")
-    if answer.shape == (3, 12):
-        raise Hint("The shape is (3, 12): this went over the hidden units, not over the time.")
-    if answer.shape != (3, 2 * size):
-        raise Hint(
-            f"For 3 reviews and {size} hidden units the shape is {tuple(answer.shape)}; expected "
-            f"is {(3, 2 * size)}."
-        )
-    left, right = answer[:, :size], answer[:, size:]
-    if close(left, maximum) and close(right, mean):
-        raise Hint("The numbers are right, the halves are exchanged: the mean comes first.")
-    if close(left, h.mean(1)) and close(right, h.amax(1)):
-        raise Hint(
-            "Mean and maximum run over the padding too. Both answers change with the width of the "
-            "batch."
-        )
-    for shift in (-1, 1):
-        off = (steps < lengths[:, None] + shift)[..., None]
-        shifted = h.masked_fill(~off, -torch.inf).amax(1)
-        if close(right, shifted) and not close(right, maximum):
-            raise Hint(
-                f"One step too {'few' if shift < 0 else 'many'}: a review of 3 words has the real "
-                "steps 0, 1 and 2."
-            )
-    if not bool(answer.isfinite().all()):
-        raise Hint(
-            "There are infinite numbers in it. What leaves a maximum alone does not leave a sum "
-            "alone."
-        )
-    for value, hint in (
-        (h.mean(1), "The mean runs over the padding as well."),
-        (zeroed.mean(1), "Padding adds nothing to the sum, but it still counts in the number that "
-                         "you divide by."),
-        (zeroed.sum(1), "The first half is the sum; divide it by the number of real steps."),
-        (h.masked_fill(~real, -1).mean(1), "The mean has the filling of the maximum in it: -1 "
-                                           "leaves a maximum alone, and pulls a mean down."),
-    ):  # fmt: skip
-        if close(left, value) and not close(left, mean):
-            raise Hint(hint)
-    if close(left, mean):
-        for value, hint in (
-            (h.amax(1), "The mean is right. The maximum looks at the padding as well."),
-            (zeroed.amax(1), "The mean is right. In the maximum the zeros of the padding win over "
-                             "units whose states are all negative."),
-            (h.masked_fill(~real, -torch.inf).amin(1), "The second half holds -inf: a minimum?"),
-            (zeroed.abs().amax(1), "The second half is the largest magnitude; the sign counts."),
-        ):  # fmt: skip
-            if close(right, value) and not close(right, maximum):
-                raise Hint(hint)
-        if not close(right, maximum):
-            raise Hint("The mean is right, the maximum is not yet.")
-        return (
-            "Each with its own neutral element: 0 leaves a sum alone, anything up to -1 leaves the "
-            "maximum of LSTM states alone."
-        )
-    if close(right, maximum):
-        raise Hint("The maximum is right, the mean is not yet.")
-    raise Hint("Neither half is right yet. Begin with a mask: which steps are real?")
+by_length = Exercise(
+    right=_cut(),
+    says="Similar lengths share a batch, and every review kept its own length and its own label.",
+    cases=_reviews,
+    parts=("shapes", "tokens", "lengths", "labels"),
+    compared=_in_one,
+    mistakes=(
+        (_cut(lambda review: 0), "The reviews stand in the batches as they came."),
+        (_cut(lambda review: -len(review)), "The longest stand first. The short ones should."),
+        (_cut(lambda review: review), "They are sorted by their words: sorted() takes a key."),
+        (_cut(full=True), "The last batch may be smaller than the others, it must not be lost."),
+        (_cut(batch_first=False), "The tokens are (time, batch): set batch_first=True."),
+        (_cut(padding_value=1), "Ones fill the rest of the rows. That is a word, <unk>."),
+        (_cut(padding_side="left"), "The zeros stand in front; padding goes to the end."),
+        (
+            lambda *given: [(t, n * 0 + t.shape[1], y) for t, n, y in _cut()(*given)],
+            "The lengths are those after padding. Measure before you pad.",
+        ),
+        (_cut(stay="lengths"), "The lengths stayed in the order of before: they are others'."),
+        (
+            _cut(stay="labels"),
+            "The labels stayed in the order of before, they did not move with the reviews. A model "
+            "trained on this learns nothing, and nothing crashes.",
+        ),
+    ),
+)
 
 
-@exercise
-def accuracy(function: Callable) -> str:
-    """5.3: the share of right answers, from batches of logits ``(batch, 1)`` and labels."""
-    torch.manual_seed(5)
-    batches = []
-    for count, share in ((8, 0.75), (8, 0.5), (3, 1 / 3)):
-        labels = (torch.arange(count) % 3 > 0).float()
-        right = torch.arange(count) < round(share * count)
-        size = torch.tensor([0.2, 1.5, 3.0, 0.4, 2.0, 0.3, 0.9, 4.0])[:count]
-        logits = torch.where(right == labels.bool(), size, -size)
-        batches.append((logits[:, None], labels))
-    value = tensor(call(function, batches))
-    if value.numel() != 1:
-        raise Hint(f"One number is expected, this has the shape {tuple(value.shape)}.")
-    value = float(value)
-    flat = [(logits[:, 0], labels) for logits, labels in batches]
-    logits, labels = (torch.cat(parts) for parts in zip(*flat, strict=True))
+# 5.3: the share of right answers, from batches of logits (batch, 1) and labels (batch,)
+def _count(decide=lambda z: z[:, 0] > 0, part=slice(None)):
+    def accuracy(batches):
+        right = sum((decide(z) == y).sum().item() for z, y in batches[part])
+        return right / sum(len(y) for _, y in batches[part])
 
-    def share(z, y):
-        return float(((z > 0) == (y > 0.5)).double().mean())
-
-    def same(other):
-        return abs(value - float(other)) < 1e-6
-
-    right = share(logits, labels)
-    means = [share(z, y) for z, y in flat]
-    table = [(z > 0) == (y > 0.5) for z, y in batches]  # (batch, batch): the trap
-    n = len(labels)
-    if same(right):
-        return "11 of 19: every review counts once, and the border between the classes is logit 0."
-    for wrong, hint in (
-        (sum(means) / 3, "This is the mean of the batches' accuracies. The last batch has 3 "
-                         "reviews, and here they weigh as much as 8."),
-        (share(logits - 0.5, labels), "The border is drawn at 0.5. That is right for "
-                                      "probabilities; these are logits."),
-        (1 - right, "This is the share of wrong answers."),
-        (100 * right, "This is in percent; a share lies between 0 and 1."),
-        (right * n, "This is the number of right answers. Divide it by the number of reviews."),
-        (labels.mean(), "For you every answer is positive. A sigmoid is always above 0, and a "
-                        "second sigmoid always at or above 0.5."),
-        (1 - labels.double().mean(), "For you every answer is negative. With one column, "
-                                     "argmax(dim=1) has nothing to choose from."),
-        ((logits.round() == labels).double().mean(), "The logits are rounded and compared with 0 "
-                                                     "and 1; but 3.0 is a positive answer too."),
-        (means[-1], "This is the accuracy of the last batch alone."),
-        (means[0], "This is the accuracy of the first batch alone: a return inside the loop?"),
-    ):  # fmt: skip
-        if same(wrong):
-            raise Hint(hint)
-    together = sum(t.double().sum() for t in table)
-    for wrong in (
-        together / n,
-        together / sum(t.numel() for t in table),
-        sum(t.double().mean() for t in table) / 3,
-        (logits[:, None] > 0).eq(labels > 0.5).double().mean(),
-    ):
-        if same(wrong):
-            raise Hint(
-                "Logits of shape (batch, 1) and labels of shape (batch,) are compared each with "
-                "each: a square of answers, without an error. Look at the shape of the comparison."
-            )
-    if not 0 <= value <= 1:
-        raise Hint(f"A share lies between 0 and 1, this is {value:g}.")
-    raise Hint(f"{value:.4f} of 19 reviews would be {value * n:.2f} right answers. Count them.")
+    return accuracy
 
 
-_LENGTHS = torch.tensor([9, 5, 7, 6, 9, 4, 8, 3])
+def _graded():
+    for k, sizes in enumerate(([3, 2], [1], [5], [8, 8, 3], [6, 6, 1], [4, 4], [1] * 1100)):
+        batches = [(torch.randn(n, 1, dtype=TYPES[k % 2]), torch.rand(n) < 0.6) for n in sizes]
+        dtype = (torch.float32, torch.int64)[k // 2 % 2]
+        yield ([(z + y[:, None] - 0.3, y.to(dtype)) for z, y in batches],)
 
 
-def _reviews(seed: int, n_tokens: int) -> torch.Tensor:
-    """Return eight reviews of the lengths above, int64 ``(8, 9)``, padded with 0."""
-    generator = torch.Generator().manual_seed(seed)
-    tokens = torch.randint(2, n_tokens, (8, 9), generator=generator)
-    return tokens.masked_fill(torch.arange(9) >= _LENGTHS[:, None], 0)
+accuracy = Exercise(
+    right=_count(),
+    says="Every review counts once, and the border between the classes is logit 0.",
+    cases=_graded,
+    mistakes=(
+        (
+            lambda b: np.mean([_count()([one]) for one in b]),
+            "In small batches a review weighs more.",
+        ),
+        (
+            _count(lambda z: z > 0),
+            "(batch, 1) compared with (batch,) is a square, without an error.",
+        ),
+        (_count(lambda z: z[:, 0] > 0.5), "The border is 0.5: that is for probabilities."),
+        (_count(lambda z: z[:, 0] <= 0), "This is the share of wrong answers."),
+        (lambda batches: 100 * _count()(batches), "In percent; a share lies between 0 and 1."),
+        (_count(lambda z: z.sigmoid()[:, 0] > 0), "All count as positive: sigmoids are above 0."),
+        (_count(lambda z: z.argmax(1)), "All count as negative: argmax of one column is 0."),
+        (
+            _count(lambda z: z[:, 0].round()),
+            "Rounded and compared: 3.0 is positive, but it is not 1.",
+        ),
+        (_count(part=slice(-1, None)), "This is the accuracy of the last batch alone."),
+        (_count(part=slice(1)), "Of the first batch alone: a return inside the loop?"),
+    ),
+)
 
 
-@exercise
-def sound_reader(build: Callable) -> str:
-    """5.5: a model of one's own, ``build(n_tokens)``, that reads padded batches of reviews."""
-    torch.manual_seed(5)
-    call(build, 20)
-    n_tokens = 60
-    model = call(build, n_tokens)
-    if not isinstance(model, nn.Module):
-        raise Hint(f"build should return an nn.Module, this is of type {type(model).__name__}.")
-    if not any(p.requires_grad for p in model.parameters()):
-        raise Hint("The model has nothing to learn: no parameter. Are its layers in a plain list?")
-    model.eval()
-    tokens = _reviews(1, n_tokens)
+# 5.4: mean and maximum over the real steps, side by side
+def _pool(fill=0.0, low=-1.0, shift=0, divide=lambda h, n: n):
+    def mean_and_max(h, lengths):
+        steps, n = torch.arange(h.shape[1]), lengths[:, None]
+        mean = torch.where((steps < n)[..., None], h, h if fill is None else fill).sum(1)
+        top = torch.where((steps < n + shift)[..., None], h, h if low is None else low).amax(1)
+        return torch.cat([mean / divide(h, n), top], dim=1)
 
-    def ask(tokens, lengths=_LENGTHS):
-        return tensor(call(model, tokens, lengths))
+    return mean_and_max
 
-    answer = ask(tokens)
-    if answer.shape != (8,):
-        raise Hint(
-            f"For 8 reviews the answer has the shape {tuple(answer.shape)}; expected is one logit "
-            "a review, (8,)."
-        )
-    if not bool(answer.isfinite().all()):
+
+def _states():
+    sizes = (2, [2, 3]), (1, [1]), (3, [3, 1, 2, 4]), (4, [4, 2, 4]), (5, [6]), (2, [1] * 3)
+    for size, lengths in (*sizes, (8, [5, 30, 17, 9, 30])):
+        h = torch.rand(len(lengths), max(lengths), size, dtype=TYPES[size % 2]) * 1.9 - 0.95
+        h[..., 0] = -h[..., 0].abs()  # a unit that is always negative
+        yield h, torch.tensor(lengths)
+
+
+mean_and_max = Exercise(
+    right=_pool(),
+    says="Each with its own neutral element: 0 leaves a sum alone, -1 the maximum of LSTM states.",
+    cases=_states,
+    mistakes=(
+        (lambda h, n: _pool()(h, n).roll(h.shape[2], 1), "Exchanged: the mean comes first."),
+        (lambda h, n: torch.cat([h.mean(0), h.amax(0)], 1), "This went over the reviews."),
+        (lambda h, n: torch.cat([h.mean(2), h.amax(2)], 1), "This went over the hidden units."),
+        (_pool(None, None, 0, lambda h, n: h.shape[1]), "Both halves run over the padding too."),
+        (_pool(None, divide=lambda h, n: h.shape[1]), "The mean runs over the padding as well."),
+        (_pool(divide=lambda h, n: h.shape[1]), "Padding counts in the number you divide by."),
+        (_pool(divide=lambda h, n: 1), "The first half is the sum."),
+        (_pool(-1.0), "The filling of the maximum, -1, is in the mean too, and pulls it down."),
+        (_pool(-inf), "-inf is in the mean: it leaves a maximum alone, but not a sum."),
+        (_pool(low=None), "The mean is right. The maximum looks at the padding as well."),
+        (_pool(low=0.0), "In the maximum the zeros of the padding win over negative states."),
+        (_pool(shift=1), "The maximum looks one step too far: 3 words have the steps 0, 1 and 2."),
+    ),
+)
+
+
+# 5.5: a model of one's own, judged: no answer is the right one, it has to be sound
+def _last(lstm, x, lengths):
+    return lstm(x)[0][torch.arange(len(x)), lengths - 1]
+
+
+class _Reader(nn.Module):
+    def __init__(self, n_tokens, read=_last, end=None):
+        super().__init__()
+        self.embedding, self.lstm = nn.Embedding(n_tokens, 8, 0), nn.LSTM(8, 8, batch_first=True)
+        self.dense, self.read, self.end = nn.Linear(8, 1), read, end or nn.Identity()
+
+    def forward(self, tokens, lengths):
+        return self.end(self.dense(self.read(self.lstm, self.embedding(tokens), lengths))[:, 0])
+
+
+def _read(model, tokens, lengths):
+    """Return the logits of a model, `(batch,)`; raise the hint of what is none."""
+    given = tokens.clone()
+    logits = call(model, tokens, lengths)
+    if not isinstance(logits, torch.Tensor) or logits.shape != lengths.shape:
+        text = "For {n} reviews the answer is {kind}; a tensor of one logit each is expected."
+        raise Hint(text, n=len(lengths), kind=kind(logits))
+    if not logits.isfinite().all():
         raise Hint("There are infinite numbers or NaN among the answers.")
-    if not close(ask(tokens), answer, 1e-6):
-        raise Hint(
-            "In eval mode the same reviews get another answer the second time. F.dropout needs "
-            "training=self.training."
-        )
-    others = _reviews(2, n_tokens)
-    others[[0, -1]] = tokens[[0, -1]]
-    if not close(ask(others)[[0, -1]], answer[[0, -1]]):
-        raise Hint(
-            "A review gets another answer when the reviews beside it change. Does a layer take the "
-            "batch for the time?"
-        )
-    wide = nn.functional.pad(tokens, (0, 6))
-    if not close(ask(wide), answer):
-        raise Hint(
-            "Six more columns of padding change the answers. What reads the zeros: a state, a "
-            "mean, a maximum, a backward direction that begins there?"
-        )
-    turned = tokens.gather(1, _turn_inside())
-    if close(ask(turned), answer, 1e-6):
-        raise Hint(
-            "Turn the words of each review around, and no answer changes: this model counts words, "
-            "it does not read."
-        )
-    other = torch.where(tokens > 0, (tokens - 1) % (n_tokens - 2) + 2, 0)  # no word stays
-    places = {"The last word": _LENGTHS[:, None] - 1, "The first word": 0}
-    places |= {f"Word {at + 1}": at for at in range(1, 9)}
-    for name, at in places.items():
-        changed = torch.where(torch.arange(9) == at, other, tokens)
-        if close(ask(changed), answer, 1e-7):
-            raise Hint(f"{name} of a review has no effect on its answer.")
-    return _learns(model, tokens)
+    if not tokens.equal(given):
+        raise Hint("The model changes the tokens that it is given: work on a copy.")
+    return logits
 
 
-def _turn_inside() -> torch.Tensor:
-    """Return the indices that turn each review around within its own length."""
-    steps = torch.arange(9)
-    mirrored = _LENGTHS[:, None] - 1 - steps
-    return torch.where(mirrored >= 0, mirrored, steps)
-
-
-def _learns(model: nn.Module, tokens: torch.Tensor) -> str:
-    """Train for a moment towards negative answers, then positive ones; look at what moves."""
+def _train(model, tokens, lengths):
+    """Train until an answer is below -1, then until one is above 1."""
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
-    for label, name in ((0.0, "negative"), (1.0, "positive")):
-        model.train()
-        for _ in range(40):
-            logits = call(model, tokens, _LENGTHS)
+    for aim in (-1, 1):
+        for step in range(201):
+            model.train(step % 10 > 0)
+            logits = _read(model, tokens, lengths)
+            if step and step % 10 == 0 and (aim * logits > 1).any():
+                break
             if not logits.requires_grad:
-                raise Hint(
-                    "No gradient flows back from the answer. Is there a detach() or no_grad?"
-                )
-            loss = nn.functional.binary_cross_entropy_with_logits(logits, torch.full((8,), label))
+                raise Hint("No gradient flows back from the answer: a detach() or no_grad?")
             optimizer.zero_grad()
-            loss.backward()
+            F.softplus(-aim * logits).mean().backward()
             optimizer.step()
-        idle = [key for key, p in model.named_parameters() if p.requires_grad and p.grad is None]
-        if idle:
-            raise Hint(f"The loss never reaches {idle[0]!r}: a layer that forward does not use?")
-        model.eval()
-        logits = tensor(call(model, tokens, _LENGTHS))
-        furthest = float(((2 * label - 1) * logits).max())
-        if furthest <= 0:
-            side, end = ("above", "logarithm") if label else ("below", "sigmoid, a ReLU")
-            raise Hint(
-                f"After 40 steps towards {name!r} no answer is {side} 0. Is there a {end} at the "
-                "end? The loss expects logits."
-            )
-        if furthest <= 1:
-            raise Hint(
-                f"After 40 steps towards {name!r} every answer stays between -1 and 1. Is there a "
-                "tanh at the end? The loss expects logits."
-            )
-    return (
-        "A sound reader: one logit a review, untouched by padding and by company, and the order "
-        "counts. How good it is, the validation part will tell."
-    )
+        else:
+            text = "200 steps of training do not bring any answer from 0 beyond {aim}: is there a "
+            raise Hint(text + "sigmoid, tanh, ReLU or logarithm at the end? Give logits.", aim=aim)
+    idle = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    if idle:
+        raise Hint("The loss never reaches {name}: does forward use it?", name=idle[0])
+
+
+def _is_sound(build, n_tokens=500):
+    model = call(build, n_tokens)
+    if not isinstance(model, nn.Module) or not any(p.requires_grad for p in model.parameters()):
+        text = "A module with parameters is expected, this is {kind}. Are its layers in a list?"
+        raise Hint(text, kind=kind(model))
+    lengths, steps = torch.tensor([30, 22, 27, 21, 30, 25, 29, 23] * 2), torch.arange(30)
+    tokens = n_tokens - 1 - torch.randperm(480).view(16, 30)  # no word twice
+    tokens[steps >= lengths[:, None]] = 0
+    _train(model, tokens, lengths)
+    logits = _read(model.eval(), tokens, lengths)
+    alone = [_read(model, t[None, :n], n[None]) for t, n in zip(tokens, lengths, strict=True)]
+    back = lengths[:, None] - 1 - steps
+    turned = tokens.gather(1, torch.where((steps > 0) & (back > 0), back, steps))
+
+    def same(answer):
+        return torch.allclose(answer, logits, rtol=1e-5, atol=1e-5)
+
+    if not same(_read(model, tokens, lengths)):
+        raise Hint("In eval mode the answers change from call to call: F.dropout needs training=.")
+    if not same(_read(model, F.pad(tokens, (0, 6)), lengths)):
+        raise Hint("Six more columns of padding change the answers: what reads the zeros?")
+    if not same(torch.cat(alone)):
+        raise Hint("A review gets another answer alone than beside others: is the batch the time?")
+    if same(_read(model, turned, lengths)):
+        raise Hint("Turn around all words but the first and last: no answer changes, it counts.")
+    model.zero_grad()
+    logits.sum().backward()
+    grads = [p.grad.to_dense() for p in model.parameters() if p.grad is not None]
+    tables = [g[:n_tokens] for g in grads if g.ndim > 1 and 0 <= len(g) - n_tokens <= 2]
+    if tables:  # a row a word
+        deaf = ~torch.cat(tables, dim=1).any(dim=1)[tokens].any(dim=0)
+        for place in deaf.nonzero()[:1]:
+            raise Hint("Word {n} of 30 has no effect on any answer.", n=int(place) + 1)
+
+
+sound_reader = Exercise(
+    right=_Reader,
+    says="A sound reader: one logit a review, untouched by padding and by company, and the order "
+    "counts. How good it is, the validation part will tell.",
+    judge=_is_sound,
+    mistakes=(
+        (partial(_Reader, read=lambda lstm, x, n: lstm(x)[0][:, -1]), "columns of padding change"),
+        (partial(_Reader, read=lambda lstm, x, n: _last(lstm, F.dropout(x), n)), "F.dropout needs"),
+        (partial(_Reader, read=lambda lstm, x, n: _last(lstm, x, n - 1)), "Word 30 of 30 has no"),
+        (partial(_Reader, read=lambda lstm, x, n: _last(lstm, x[:, 1:], n - 1)), "Word 1 of 30"),
+        (
+            partial(_Reader, read=lambda lstm, x, n: _last(lstm, x.flip(0), n)),
+            "another answer alone",
+        ),
+        (partial(_Reader, read=lambda lstm, x, n: x.sum(1)), "no answer changes, it counts"),
+        (partial(_Reader, end=torch.sigmoid), "from 0 beyond -1"),
+        (partial(_Reader, end=F.logsigmoid), "from 0 beyond 1"),
+        (partial(_Reader, end=lambda z: z[:, None]), "one logit each is expected"),
+        (partial(_Reader, end=torch.detach), "No gradient flows back"),
+    ),
+)

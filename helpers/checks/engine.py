@@ -1,0 +1,147 @@
+"""One engine for all exercises: an answer is judged by the record of its exercise.
+
+The answer, the right answer and each mistake are run on the same cases. What agrees with the right
+answer everywhere is right; otherwise the mistake is named that the answer agrees with wherever that
+mistake shows; where there is none, the first case that differs is shown.
+"""
+
+import contextlib
+import inspect
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from helpers.checks.answers import (
+    Hint,
+    Waiting,
+    agree,
+    call,
+    content,
+    difference,
+    numbers,
+    place,
+    short,
+    tell,
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one call came to: a value or an error, and whether the arguments were changed."""
+
+    value: Any = None
+    error: Exception | None = None
+    changed: bool = False
+
+    def agrees(self, other: "Outcome", tolerance: float) -> bool:
+        """Tell whether two outcomes are the same, errors by their type."""
+        if self.error or other.error:
+            return type(self.error) is type(other.error)
+        return self.changed == other.changed and agree(self.value, other.value, tolerance)
+
+    def parts(self, n: int) -> list | None:
+        """Return the `n` things that came back, or None if they are not `n`."""
+        whole = isinstance(self.value, tuple) or np.ndim(self.value) > 0
+        return list(self.value) if whole and len(self.value) == n else None
+
+
+def judge_value(exercise, answer: Any) -> None:
+    """Raise the hint of a wrong value."""
+    for value, hint in ((exercise.right, ""), *exercise.mistakes, (answer, exercise.otherwise)):
+        if agree(numbers(answer), numbers(value), exercise.tolerance):
+            if hint:
+                raise Hint(hint)
+            return
+    raise Hint(exercise.otherwise)  # what does not even agree with itself
+
+
+def judge_function(exercise, function: Callable) -> None:
+    """Raise the hint of a wrong function."""
+    mine = outcomes(exercise, function)
+    with contextlib.redirect_stdout(io.StringIO()):  # what it prints has been seen
+        again = outcomes(exercise, function, backwards=True)
+    right = outcomes(exercise, exercise.right)
+    tolerance = exercise.tolerance
+    if not all(m.agrees(a, tolerance) for m, a in zip(mine, again, strict=True)):
+        raise Hint(
+            "Asked twice with the same input, your function gave two answers: it keeps something "
+            "from call to call (a default argument, a global, a cache?)."
+        )
+    wrong = [
+        k for k, (m, r) in enumerate(zip(mine, right, strict=True)) if not m.agrees(r, tolerance)
+    ]
+    if not wrong:
+        return
+    for mistake, hint in exercise.mistakes:
+        if is_mistake(exercise, mine, outcomes(exercise, mistake), right):
+            raise Hint(hint)
+    k = wrong[0]
+    raise Hint("{text}", text=shown(exercise, new_cases(exercise)[k], mine[k], right[k]))
+
+
+def new_cases(exercise) -> list[tuple]:
+    """Return the arguments of all calls, made anew, always the same."""
+    torch.manual_seed(0)
+    return list(exercise.cases())
+
+
+def outcomes(exercise, function: Callable, backwards: bool = False) -> list[Outcome]:
+    """Call a function on every case, from the last to the first if `backwards`."""
+    cases = new_cases(exercise)
+    found = [Outcome()] * len(cases)
+    for k in range(len(cases))[:: -1 if backwards else 1]:
+        before = content(cases[k])
+        torch.manual_seed(k)
+        try:
+            result = call(function, *cases[k])
+        except (Hint, Waiting):
+            raise
+        except Exception as error:
+            found[k] = Outcome(error=error)
+            continue
+        if exercise.compared:
+            result = exercise.compared(result, *cases[k])
+        if result is None:
+            raise Hint("Your function returns nothing (None): end it with `return`.")
+        changed = not exercise.compared and not agree(content(cases[k]), before, 0)
+        found[k] = Outcome(numbers(result), changed=changed)
+    return found
+
+
+def is_mistake(exercise, mine: list[Outcome], theirs: list[Outcome], right: list[Outcome]) -> bool:
+    """Tell whether an answer, or some of its parts, is a mistake in all cases that can tell."""
+    cases, tolerance = list(zip(mine, theirs, right, strict=True)), exercise.tolerance
+    told = [m.agrees(t, tolerance) for m, t, r in cases if not t.agrees(r, tolerance)]
+    if all(told):
+        return True
+    n = len(exercise.parts)
+    split = [[outcome.parts(n) for outcome in case] for case in cases]
+    if any(parts is None for case in split for parts in case):
+        return False
+    told = [
+        agree(m[p], t[p], tolerance)
+        for m, t, r in split
+        for p in range(n)
+        if not agree(t[p], r[p], tolerance)
+    ]
+    return bool(told) and all(told)
+
+
+def shown(exercise, case: tuple, mine: Outcome, right: Outcome) -> str:
+    """Say what went into the first case that differs, what was wanted, what came."""
+    names = inspect.signature(exercise.right).parameters
+    given = ", ".join(f"{n} = {tell(v)}" for n, v in zip(names, case, strict=False))
+    if mine.error:
+        return f"With {given} your function stopped{place(mine.error)}: {short(mine.error)}"
+    tolerance, wanted, came, what = exercise.tolerance, right.value, mine.value, ""
+    if agree(wanted, came, tolerance):
+        return "The values are right, but the input was changed: work on a copy."
+    if mine.parts(len(exercise.parts)):
+        pairs = zip(exercise.parts, wanted, came, strict=True)
+        name, wanted, came = next(p for p in pairs if not agree(p[1], p[2], tolerance))
+        what = f"for the {name} "
+    return f"With {given}: {what}{difference(wanted, came, tolerance)}."
