@@ -10,10 +10,8 @@ import io
 import multiprocessing
 import os
 import random
-import signal
 import tarfile
 import threading
-import time
 from pathlib import Path
 
 import torch
@@ -178,9 +176,7 @@ class Server(http.server.ThreadingHTTPServer):
 # A fork of a process that has loaded everything and runs nothing else: there in 50 ms, and none
 # of the locks that pytest's own threads may hold.
 FORKS = multiprocessing.get_context("forkserver")
-LOADED = ["filelock", "helpers.data", "helpers.training", "nbformat", "pooch", "pytest"]
-LOADED += ["requests.adapters", "torch._dynamo"]  # by a download, and by an optimizer
-FORKS.set_forkserver_preload(LOADED)
+FORKS.set_forkserver_preload(["helpers.data", "pytest"])
 
 
 def _run(pipe, course, body, args):
@@ -230,27 +226,3 @@ class Child:
 def run(course, body, *args):
     """Run `body(*args)` in a process of its own and return what it returned."""
     return Child(course, body, *args).go().result()
-
-
-def duration(course, body, *args):
-    """Return how many seconds `body` takes."""
-    child = Child(course, body, *args)
-    start = time.perf_counter()
-    child.go().result()
-    return time.perf_counter() - start
-
-
-def kill_at(part, seconds, prepare, course, body, *args):
-    """Kill `body` after this part of the time that it takes; `prepare` empties the stage.
-
-    A process that was quicker than the one whose time was taken is killed earlier, in a new try.
-    """
-    delay = part * seconds
-    for _ in range(20):
-        prepare()
-        child = Child(course, body, *args).go()
-        time.sleep(delay)
-        if child.kill() == -signal.SIGKILL:
-            return
-        delay *= 0.8
-    raise AssertionError("the process is always quicker than its murderer")
