@@ -107,6 +107,7 @@ site: .venv/site
 
 bench: .venv/ready
 	CUDA_VISIBLE_DEVICES= TQDM_DISABLE=1 $(BIN)/python tests/bench/bench.py
+	CUDA_VISIBLE_DEVICES= TQDM_DISABLE=1 $(BIN)/python tests/bench/busy.py
 	TQDM_DISABLE=1 $(BIN)/python tests/bench/gpu.py
 
 # Only on the real data, as far as these chapters need any. Metadata that changes from run to run,
