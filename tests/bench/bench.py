@@ -39,12 +39,17 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 BATCH, WINDOW = 16, 50  # rows and characters, those of chapter 6
 
 
+def code_cells(chapter: str) -> list:
+    """Return the code cells of a notebook."""
+    notebook = nbformat.read(next(NOTEBOOKS.glob(f"{chapter}_*.ipynb")), as_version=4)
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
 def definitions(chapter: str, **names) -> dict:
     """Return the imports, functions and classes that a notebook defines, among `names`."""
-    notebook = nbformat.read(next(NOTEBOOKS.glob(f"{chapter}_*.ipynb")), as_version=4)
     kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
-    for cell in notebook.cells:
-        if cell.cell_type == "code" and "exercise" not in cell.metadata.get("tags", []):
+    for cell in code_cells(chapter):
+        if "exercise" not in cell.metadata.get("tags", []):
             tree = ast.parse(cell.source)
             tree.body = [node for node in tree.body if isinstance(node, kinds)]
             exec(compile(tree, cell.id, "exec"), names)
@@ -175,10 +180,10 @@ def sentiment(data: dict) -> None:
     row("sentiment: an epoch of the chapter's model, batch 32", theirs, ours, "s", "20")
     row_of_kernel(epoch(model, chapter, list(islice(batches, 100)), clip_norm=1.0))
     valid, test = (LengthBatches(*data[part], 256, shuffle=False) for part in ("valid", "test"))
-    torch.manual_seed(1)
-    model = chapter["SentimentRNN"](n_tokens)
-    ours = seconds(lambda: chapter["train"](model, batches, valid, epochs=3, max_lr=4e-3))
-    accuracy = evaluate(model, chapter["step"], test)["accuracy"]
+    (training,) = [cell.source for cell in code_cells("05") if cell.id == "ch05-train"]
+    chapter |= {"train_batches": batches, "valid_batches": valid}
+    ours = seconds(lambda: exec(training, chapter))
+    accuracy = evaluate(chapter["model"], chapter["step"], test)["accuracy"]
     row(f"sentiment: {accuracy:.4f} on the test set (0.86)", 10 * theirs, ours, "s", "40")
 
 
