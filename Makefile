@@ -107,10 +107,11 @@ site: .venv/site
 
 bench: .venv/ready
 	CUDA_VISIBLE_DEVICES= TQDM_DISABLE=1 $(BIN)/python tests/bench/bench.py
+	CUDA_VISIBLE_DEVICES= TQDM_DISABLE=1 $(BIN)/python tests/bench/busy.py
 	TQDM_DISABLE=1 $(BIN)/python tests/bench/gpu.py
 
 # Only on the real data, as far as these chapters need any. Metadata that changes from run to run,
-# or tells of the machine, is not stored.
+# or tells of the machine, is not stored. The picture of the README is figure 3.
 NEEDED := $(if $(findstring /05_,$(NOTEBOOKS)),imdb) $(if $(findstring /06_,$(NOTEBOOKS)),island)
 outputs: .venv/ready
 	$(if $(strip $(NEEDED)),$(BIN)/python -m helpers.data --full $(NEEDED))
@@ -122,6 +123,8 @@ outputs: .venv/ready
 	  --ClearMetadataPreprocessor.preserve_nb_metadata_mask "{'kernelspec', ('language_info', 'name')}" \
 	  --ClearMetadataPreprocessor.preserve_cell_metadata_mask "{'tags'}" \
 	  $(NOTEBOOKS)
+	$(BIN)/python -c "from pathlib import Path; from helpers.figures import style, rnn; \
+	  Path('docs/_static/course.png').write_bytes(style.drawn(rnn.feedforward_and_recurrent()))"
 
 lint: .venv/ready
 	$(BIN)/ruff check

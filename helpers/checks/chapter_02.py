@@ -195,6 +195,10 @@ through_time = Exercise(
     mistakes=(
         (lambda *given: _backward()(*given)[::-1], "The gradient of W_xh comes first."),
         (lambda *given: [grad.T for grad in _backward()(*given)], "Both are transposed."),
+        (
+            lambda *given: (_backward()(*given)[0], _backward()(*given)[1].T),
+            "The gradient of W_hh is transposed.",
+        ),
         (_backward(steps=1), "That is the last step's share: the earlier ones moved h(T), too."),
         (_backward(lambda h, t: 1), "The slope of tanh is missing: that is 1 - h², at each step."),
         (_backward(lambda h, t: 1 - h[t].tanh() ** 2), "h is a tanh already: its slope is 1 - h²."),
@@ -241,7 +245,7 @@ def _refuse(*given, **named):
 
 any_rnn = Exercise(
     right=_by_hand(),
-    says="Twelve nets, from one layer to five in both directions, equal nn.RNN.",
+    says="Twelve nets, of one layer to five, in one direction and in both, equal nn.RNN.",
     cases=_nets,
     parts=("out", "h_n"),
     mistakes=(
