@@ -89,7 +89,7 @@ state_after_last_day = Exercise(
 
 
 # 2.4: a long sequence in windows, as if it had been read at once
-def _reads(cut=lambda x, w: x.split(w, dim=1), begin=lambda h: h[-1], join=torch.hstack):
+def _reads(cut=lambda x, w: x.split(w, 1), begin=lambda h: h[-1], join=lambda o: torch.cat(o, 1)):
     def read(rnn, x, window):
         outputs, states = [], [None]
         for part in cut(x, window):
@@ -124,13 +124,13 @@ in_windows = Exercise(
         (_reads(begin=lambda h: None), "Each window begins as if nothing had been read before it."),
         (_reads(begin=lambda h: h[:2][-1]), "The third window has the state after the first one."),
         (
-            _reads(lambda x, w: x[:, : x.shape[1] // w * w].split(w, dim=1)),
+            _reads(lambda x, w: [part for part in x.split(w, 1) if part.shape[1] == w]),
             "The steps that are left over at the end are lost: the last window may be shorter.",
         ),
         (_reads(join=lambda outputs: outputs[-1]), "Only the last window came back, not all."),
         (_reads(join=torch.cat), "You joined the windows along the batch: time is axis 1."),
-        (_reads(lambda x, w: x.chunk(w, dim=1)), "`window` is a length, not how many there are."),
-        (_reads(lambda x, w: x.split(1, dim=1)), "You read step by step, not in windows."),
+        (_reads(lambda x, w: x.chunk(w, 1)), "`window` is a length, not how many there are."),
+        (_reads(lambda x, w: x.split(1, 1)), "You read step by step, not in windows."),
         (lambda rnn, x, w: rnn(x)[0], "The net got all steps at once: cut axis 1 into windows."),
     ),
 )
