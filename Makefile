@@ -1,15 +1,19 @@
 # make lab       open JupyterLab on chapter 1
-# make test      everything: unit tests, and every cell of every chapter re-executed and compared
-# make site      turn the stored chapters into a web site, _site/html; nothing is executed
-# make test-browser   the site, and every chapter run in JupyterLab, looked at in a browser
-# make mutants   break helpers and chapters in some 370 small ways: do the tests notice? an hour
-# make test-portable   the chapters as other machines run them, or with other seeds
-# make test-python     what needs no torch, on another Python: PYTHON=python3.13
-# make test-newest     make test with the newest versions of all but torch
-# make audit     are there known vulnerabilities in the pinned versions?
-# make bench     measure the course beside the straightforward way, about five minutes
+# make check     after a change: lint, unit tests, all chapters on the sample; four minutes
+# make test      before a release: unit tests, and every cell of every chapter re-executed and compared
+# make test-slow the rest, once a week: tests marked slow, mutants, test-portable, test-newest; hours
 # make outputs   re-execute the chapters and store what they print (the only way outputs change)
 # make lint      ruff: code, tests and notebooks
+# make site      turn the stored chapters into a web site, _site/html; nothing is executed
+# make bench     measure the course beside the straightforward way, about seven minutes
+#
+# make test-browser    the site, and every chapter run in JupyterLab, looked at in a browser
+# make test-marked     the tests marked slow
+# make mutants         break helpers and chapters in many small ways: do the tests notice? an hour
+# make test-portable   the chapters as other machines run them, or with other seeds
+# make test-newest     make test with the newest versions of all but torch
+# make test-python     what needs no torch, on another Python: PYTHON=python3.13
+# make audit           are there known vulnerabilities in the pinned versions?
 #
 # Each target makes the virtual environment it needs on its first call.
 
@@ -17,13 +21,25 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 NOTEBOOKS ?= $(sort $(wildcard notebooks/*.ipynb))
 
-.PHONY: lab test test-browser browser-tools mutants test-portable test-python test-newest audit site bench outputs lint clean
+.PHONY: lab check test test-slow outputs lint site bench clean \
+  test-browser browser-tools test-marked mutants test-portable test-newest test-python audit
 
 lab: .venv/ready
 	$(BIN)/jupyter lab $(LAB_ARGS) $(firstword $(NOTEBOOKS))
 
+# Each file as a whole by one of several processes, which have one thread each.
+check: lint
+	RNN_COURSE_DATA=data/sample OMP_NUM_THREADS=1 \
+	  $(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile $(TEST_ARGS)
+
 test: .venv/ready
 	$(BIN)/pytest $(TEST_ARGS)
+
+# With --keep-going, a part that fails does not keep the others from running.
+test-slow: test-marked mutants test-portable test-newest
+
+test-marked: .venv/ready
+	$(BIN)/pytest -m slow $(TEST_ARGS)
 
 test-browser: browser-tools site
 	$(BIN)/pytest tests/browser $(TEST_ARGS)
@@ -91,11 +107,14 @@ site: .venv/site
 
 bench: .venv/ready
 	CUDA_VISIBLE_DEVICES= TQDM_DISABLE=1 $(BIN)/python tests/bench/bench.py
+	CUDA_VISIBLE_DEVICES= TQDM_DISABLE=1 $(BIN)/python tests/bench/busy.py
 	TQDM_DISABLE=1 $(BIN)/python tests/bench/gpu.py
 
-# Metadata that changes from run to run, or tells of the machine, is not stored.
+# Only on the real data, as far as these chapters need any. Metadata that changes from run to run,
+# or tells of the machine, is not stored. The picture of the README is figure 3.
+NEEDED := $(if $(findstring /05_,$(NOTEBOOKS)),imdb) $(if $(findstring /06_,$(NOTEBOOKS)),island)
 outputs: .venv/ready
-	$(BIN)/python -m helpers.data --full
+	$(if $(strip $(NEEDED)),$(BIN)/python -m helpers.data --full $(NEEDED))
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
 	  --ExecutePreprocessor.record_timing=False \
 	  --ExecutePreprocessor.store_widget_state=False \
@@ -104,6 +123,8 @@ outputs: .venv/ready
 	  --ClearMetadataPreprocessor.preserve_nb_metadata_mask "{'kernelspec', ('language_info', 'name')}" \
 	  --ClearMetadataPreprocessor.preserve_cell_metadata_mask "{'tags'}" \
 	  $(NOTEBOOKS)
+	$(BIN)/python -c "from pathlib import Path; from helpers.figures import style, rnn; \
+	  Path('docs/_static/course.png').write_bytes(style.drawn(rnn.feedforward_and_recurrent()))"
 
 lint: .venv/ready
 	$(BIN)/ruff check
@@ -120,4 +141,4 @@ lint: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-* _site
+	rm -rf .venv .venv-* _site _executed

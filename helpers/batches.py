@@ -6,7 +6,6 @@ model that predicts the next character. Both may be iterated as often as you lik
 """
 
 from collections.abc import Iterator, Sequence
-from operator import index
 
 import numpy as np
 import torch
@@ -18,19 +17,27 @@ POOL = 100  # batches in a pool: small beside an epoch, so that batches differ f
 class LengthBatches:
     """Batches of `(tokens, lengths, labels)`, made of sequences of similar length.
 
-    - `tokens`: int64 `(batch, time)`, padded at the end with `pad` to the longest of the batch
-    - `lengths`: int64 `(batch,)`, how many of each row's tokens are real
-    - `labels`: float32 `(batch,)`
+    `tokens`, int64 (batch, time), are padded at the end with 0 to the longest of the batch;
+    `lengths`, int64 (batch,), tell how many of each row are real; `labels` are float32 (batch,).
+    Every sequence stands in one batch an epoch; the last batch may be smaller.
 
-    Every sequence stands in one batch an epoch; the last batch may be smaller. With `shuffle`,
-    the sequences are shuffled, sorted by length inside pools of 100 batches, cut into batches, and
-    the batches are shuffled; the order follows from `seed` and the epoch alone, so a run that is
-    resumed sees the batches that it would have seen. The epoch is 1 until `set_epoch` says
-    otherwise (`fit` does). Without `shuffle` the order is that of the lengths, the same in every
-    epoch. In both cases `order` tells which sequence went where.
+    Parameters
+    ----------
+    sequences : sequence of arrays of integers, shape (time,) each
+    labels : sequence of numbers
+        One a sequence.
+    batch_size : int
+    shuffle : bool
+        Shuffle the sequences, sort them by length inside pools of 100 batches, cut them into
+        batches, and shuffle the batches. Else: the order of the lengths, the same every epoch.
+    seed : int
+        What is shuffled follows from it and from the epoch, which is 1 until `set_epoch` says
+        otherwise (`fit` does).
 
-    `sequences` are 1-D sequences of integers; `max_length` keeps the first so many of each.
-    Raises ValueError for an empty sequence, or if `labels` are not as many as `sequences`.
+    Raises
+    ------
+    ValueError
+        If a sequence is empty, or there is not one label a sequence.
     """
 
     def __init__(
@@ -39,32 +46,21 @@ class LengthBatches:
         labels: Sequence[float],
         batch_size: int,
         *,
-        max_length: int | None = None,
         shuffle: bool = True,
         seed: int = 1,
-        pad: int = 0,
     ):
-        """Copy the sequences into one tensor, and remember where each begins."""
-        self.batch_size = _positive("batch_size", batch_size)
-        if max_length is not None:
-            _positive("max_length", max_length)
-        self.shuffle, self.seed, self.pad, self.epoch = shuffle, seed, pad, 1
-
-        arrays = [_ids(s, f"sequence {i}")[:max_length] for i, s in enumerate(sequences)]
-        self.labels = torch.tensor(np.asarray(labels), dtype=torch.float32)
-        if self.labels.shape != (len(arrays),):
+        self.batch_size, self.shuffle, self.seed, self.epoch = batch_size, shuffle, seed, 1
+        self.sequences = [torch.as_tensor(s, dtype=torch.int64) for s in sequences]
+        self.labels = torch.as_tensor(labels, dtype=torch.float32)
+        self.lengths = torch.tensor([len(s) for s in self.sequences])
+        if len(self.labels) != len(self.sequences):
             raise ValueError(
-                f"{len(arrays)} sequences have labels of shape {tuple(self.labels.shape)}: "
-                "give one label a sequence"
+                f"{len(self.sequences)} sequences have {len(self.labels)} labels: give one label "
+                "a sequence"
             )
-        if not arrays:
-            raise ValueError("there are no sequences to make batches of")
-        self.lengths = torch.tensor([len(array) for array in arrays])
         if not self.lengths.all():
             i = int(self.lengths.argmin())
             raise ValueError(f"sequence {i} is empty: leave it out, or make it one <unk>")
-        flat = torch.from_numpy(np.concatenate(arrays).astype(np.int64))
-        self.sequences = flat.split(self.lengths.tolist())
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
@@ -72,11 +68,11 @@ class LengthBatches:
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of the next iteration; the first epoch is 1."""
-        self.epoch = index(epoch)
+        self.epoch = epoch
 
     @property
     def order(self) -> np.ndarray:
-        """The index of every sequence in the order of this epoch's batches, int64 `(n,)`.
+        """The index of every sequence in the order of this epoch's batches, int64 (n,).
 
         `outputs[batches.order] = np.concatenate(outputs_by_batch)` puts results back in place.
         """
@@ -85,9 +81,7 @@ class LengthBatches:
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         """Yield the batches of this epoch."""
         for rows in self._cut():
-            tokens = pad_sequence(
-                [self.sequences[i] for i in rows], batch_first=True, padding_value=self.pad
-            )
+            tokens = pad_sequence([self.sequences[i] for i in rows], batch_first=True)
             yield tokens, self.lengths[rows], self.labels[rows]
 
     def _cut(self) -> list[np.ndarray]:
@@ -106,52 +100,40 @@ class LengthBatches:
 class StreamBatches:
     """Batches of `(inputs, targets)`, windows of one long text in reading order.
 
-    Both are int64 `(batch, time)`, time at most `window`; the targets are the inputs one step
-    ahead. Row b of every batch belongs to stream b, a contiguous part of the text, and continues
-    row b of the batch before: carry the hidden state along, detached, and the windows are those of
+    Both are int64 (batch, time), time at most `window`; the targets are the inputs one step ahead.
+    Row b of every batch belongs to stream b, a contiguous part of the text, and continues row b of
+    the batch before: carry the hidden state along, detached, and the windows are those of
     truncated back-propagation through time. Each iteration starts at the beginning of the streams.
 
-    Every element of `ids` but the first is a target exactly once, `n_targets` in all. Where the
+    Every element of the text but the first is a target exactly once, `n_targets` in all. Where the
     text does not divide evenly, some streams are one step shorter: the target there is -100, which
-    `cross_entropy` leaves out (`ignore_index`). Raises ValueError if the text is too short.
+    `cross_entropy` leaves out (`ignore_index`).
 
-    For a text larger than the memory, `ids` is a `np.memmap`, read window by window (all else is
-    copied). `rows`, a slice, picks streams: several processes share a batch. `parts` cuts the text
-    into equal parts, one an epoch (`set_epoch`), and leaves less than `parts` characters out.
+    Parameters
+    ----------
+    ids : array of integers, shape (n,)
+        The text. A `np.memmap` stays on the disk and is read window by window.
+    batch_size, window : int
+        How many streams are read at once, and how many steps of them.
+
+    Raises
+    ------
+    ValueError
+        If the text is too short.
     """
 
-    def __init__(
-        self,
-        ids: Sequence[int] | torch.Tensor,
-        batch_size: int,
-        window: int,
-        rows: slice = slice(None),
-        parts: int = 1,
-    ):
-        """Cut `ids`, integers from 0 up, shape `(n,)`, into `batch_size` streams."""
-        _positive("batch_size", batch_size)
-        self.window, self.parts = _positive("window", window), _positive("parts", parts)
-        self.ids = _ids(ids, "the text")
-        if not isinstance(ids, np.memmap):
-            self.ids = self.ids.copy()
-        self.n_targets = (len(self.ids) - 1) // parts
+    def __init__(self, ids: np.ndarray, batch_size: int, window: int):
+        self.ids, self.window, self.n_targets = np.asarray(ids), window, len(ids) - 1
         if self.n_targets < batch_size:
             raise ValueError(
-                f"a text of {len(self.ids)} is too short for {batch_size} streams, which need "
-                f"{batch_size * parts + 1} or more: give a longer text or a smaller batch_size"
+                f"a text of {len(ids)} is too short for {batch_size} streams, which need "
+                f"{batch_size + 1} or more: give a longer text or a smaller batch_size"
             )
-        if self.ids.dtype.kind == "i" and self.ids.min() < 0:
-            raise ValueError(f"{self.ids.min()} among the ids of the text: they count from 0 up")
         short, longer = divmod(self.n_targets, batch_size)  # the first `longer` have one step more
-        stream = np.arange(batch_size)[rows, None]
-        self.starts = stream * short + np.minimum(stream, longer)  # (rows, 1), inside a part
+        stream = np.arange(batch_size)[:, None]
+        self.starts = stream * short + np.minimum(stream, longer)  # (batch, 1)
         self.lengths = short + (stream < longer)
         self.steps = short + (longer > 0)
-        self.set_epoch(1)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the part of the next iteration; the first epoch is 1."""
-        self.start = (index(epoch) - 1) % self.parts * self.n_targets
 
     def __len__(self) -> int:
         """Return the number of windows in an epoch."""
@@ -159,29 +141,10 @@ class StreamBatches:
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield window after window; the last one may be shorter."""
-        part = self.ids[self.start : self.start + self.n_targets + 1]
         for start in range(0, self.steps, self.window):
             time = np.arange(start, min(start + self.window, self.steps))
-            positions = self.starts + time  # (rows, time)
-            inputs = part[positions].astype(np.int64)
-            targets = part[np.minimum(positions + 1, self.n_targets)].astype(np.int64)
+            positions = self.starts + time  # (batch, time)
+            inputs = self.ids[positions].astype(np.int64)
+            targets = self.ids[np.minimum(positions + 1, self.n_targets)].astype(np.int64)
             targets[time >= self.lengths] = -100
             yield torch.from_numpy(inputs), torch.from_numpy(targets)
-
-
-def _positive(name: str, value: int) -> int:
-    """Return `value` as an int of at least 1."""
-    if index(value) < 1:
-        raise ValueError(f"{name} is {value}: it must be at least 1")
-    return index(value)
-
-
-def _ids(ids: Sequence[int] | np.ndarray | torch.Tensor, what: str) -> np.ndarray:
-    """Return `ids` as an array, which must be one row of integers."""
-    ids = np.asarray(ids)
-    if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
-        raise TypeError(
-            f"{what} is an array of {ids.dtype} of shape {ids.shape}, not one row of integers: "
-            "encode it first"
-        )
-    return ids

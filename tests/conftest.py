@@ -1,11 +1,13 @@
-"""The small course of `small_course.py` and the training of `small_training.py` as fixtures."""
+"""The small course of `small_course.py` as fixtures."""
 
+import os
 import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 import torch
-from small_course import ARCHIVE, FILES, Server, apply, settings
-from small_training import train
+from small_course import ARCHIVE, FILES, Server, apply, restart, settings
 
 from helpers import data
 
@@ -19,11 +21,11 @@ def folder(tmp_path, monkeypatch):
     (folder / "sample" / "reviews.tsv").write_text("\n".join(rows) + "\n", "utf8")
     (folder / "sample" / "story.txt").write_text("“Ahoy!”\n", "utf8")
     apply(settings(folder), monkeypatch.setattr)
-    monkeypatch.setattr(data, "_failed", {})
-    monkeypatch.setattr(data, "_announced", set())
+    restart()
     monkeypatch.delenv("RNN_COURSE_DATA", raising=False)
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(data, "PATIENCE", 20)  # a busy machine is not a broken network
+    monkeypatch.setattr("pooch.core.time", SimpleNamespace(sleep=lambda _: None))  # no pauses
     return folder
 
 
@@ -33,7 +35,9 @@ def put(folder):
 
     def put(archive=ARCHIVE):
         path = folder / FILES["imdb"]
+        age = 0 if path.exists() else 60  # what replaces another is newer than the cache of that
         path.write_bytes(archive)
+        os.utime(path, (time.time() - age,) * 2)
         return path
 
     return put
@@ -57,9 +61,3 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(one_thread):
-    """What the small training comes to if nothing happens on the way."""
-    return train()

@@ -3,7 +3,6 @@
 `helpers.data` is the real one: only `DATA`, `CONTENT` and `SOURCES` are replaced.
 """
 
-import functools
 import gzip
 import hashlib
 import http.server
@@ -11,12 +10,8 @@ import io
 import multiprocessing
 import os
 import random
-import signal
-import socket
-import struct
 import tarfile
 import threading
-import time
 from pathlib import Path
 
 import torch
@@ -45,14 +40,10 @@ def rows(reviews, split):
     return [(int("/pos/" in path), reviews[path].decode()) for path in paths]
 
 
-def content(reviews):
-    """Return what stands in for `data.CONTENT`."""
-    found = {}
-    for split in ("train", "test"):
-        paths = sorted(path for path in reviews if f"/{split}/" in path)
-        parts = b"".join(path.encode() + b"\0" + reviews[path] + b"\0" for path in paths)
-        found[split] = (len(paths) // 2, hashlib.sha256(parts).hexdigest())
-    return found
+def content(reviews, split):
+    """Return the bytes whose SHA-256 `data.CONTENT` has."""
+    paths = sorted(path for path in reviews if f"/{split}/" in path)
+    return b"".join(path.encode() + b"\0" + reviews[path] + b"\0" for path in paths)
 
 
 def member(name, content=b"", **header):
@@ -82,33 +73,18 @@ ARCHIVE = pack()
 TRAIN = rows(REVIEWS, "train")
 
 
-@functools.cache
-def long_course():
-    """Return 1,200 reviews and their archive: enough for a moment to lie within the parsing."""
-    random.seed(5)
-    reviews = {
-        f"aclImdb/{split}/{label}/{i}_5.txt": random.randbytes(300).hex().encode()
-        for split in ("test", "train")
-        for label in ("neg", "pos")
-        for i in range(300)
-    }
-    return reviews, pack(reviews)
-
-
 def settings(folder, urls=NOWHERE, reviews=REVIEWS, archive=ARCHIVE):
     """Return what stands in for the module's constants."""
     files = {"imdb": archive, "island": BOOK}
     return {
         "DATA": Path(folder),
-        "CONTENT": content(reviews),
+        "CONTENT": {
+            split: hashlib.sha256(content(reviews, split)).hexdigest()
+            for split in ("train", "test")
+        },
         "SOURCES": {
-            name: data.Source(
-                name.upper(),
-                FILES[name],
-                hashlib.sha256(files[name]).hexdigest(),
-                tuple(f"{url}/{name}" for url in urls),
-            )
-            for name in FILES
+            name: (file, hashlib.sha256(files[name]).hexdigest(), *(f"{u}/{name}" for u in urls))
+            for name, file in FILES.items()
         },
     }
 
@@ -118,12 +94,14 @@ def apply(course, patch=setattr):
         patch(data, name, value)
 
 
+def restart():
+    """Forget what a process remembers: that a download failed, and that it said so."""
+    data._download.cache_clear()
+    data._say_once.cache_clear()
+
+
 def pairs(split="train"):
     return list(data.IMDB(split))
-
-
-def caches(folder):
-    return sorted((folder / "cache").iterdir())
 
 
 def left_in(folder):
@@ -139,120 +117,31 @@ class Mirrors(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.asked.append(self.path)
         _, number, name = self.path.split("/")
-        if number.startswith("redirected"):
-            left = int(number.removeprefix("redirected"))
-            return self.redirect(f"/redirected{left - 1}/{name}") if left else self.send("good")
-        return self.send(self.server.answers[int(number)])
-
-    def send(self, answer):
-        name = self.path.rpartition("/")[2]
-        content = self.server.contents[name]
-        other = self.server.contents["island" if name == "imdb" else "imdb"]
-        wait = self.server.closing.wait
-        match answer:
-            case int():
-                self.send_error(answer)
-            case "good":
-                self.start(content, content)
-            case "late":
-                wait(1)
-                self.start(content, content)
-            case "slow":
-                self.start(content, b"")
-                for i in range(12):
-                    at, end = (len(content) * n // 12 for n in (i, i + 1))
-                    self.wfile.write(content[at:end])
-                    wait(self.server.pause)
-            case "unsized":
-                self.start(None, content)
-            case "chunked":
-                self.start(None, b"", "Transfer-Encoding: chunked")
-                for part in (content[:50], content[50:], b""):
-                    self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
-            case "encoded":
-                packed = gzip.compress(content)
-                self.start(packed, packed, "Content-Encoding: gzip")
-            case "redirect":
-                self.redirect(f"/redirected0/{name}")
-            case "redirects":
-                self.redirect(f"/redirected4/{name}")
-            case "hang":
-                wait(60)
-            case "hang up":
-                pass
-            case "headers":
-                self.start(content, b"")
-                wait(60)
-            case "stall":
-                self.start(content, content[:40])
-                wait(60)
-            case "nothing":
-                self.start(content, b"")
-            case "half":
-                self.start(content, content[: len(content) // 2])
-            case "reset":
-                self.start(content, content[:40])
-                linger = struct.pack("ii", 1, 0)  # closing sends RST
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            case "empty":
-                self.start(b"", b"")
-            case "cut":
-                self.start(content[:-1], content[:-1])
-            case "longer":
-                self.start(content + b"x", content + b"x")
-            case "unsized half":
-                self.start(None, content[: len(content) // 2])
-            case "wrong":
-                self.start(content, bytes(len(content)))
-            case "other":
-                self.start(other, other)
-            case "page":
-                page = b"<!doctype html><title>Sign in to the network</title>"
-                self.start(page, page, "Content-Type: text/html")
-            case "garbage":
-                self.wfile.write(b"\x16\x03\x01\x00\xff not HTTP at all\r\n\r\n")
-            case "bad length":
-                self.start(None, content, "Content-Length: many")
-            case "bad chunk":
-                self.start(None, b"zz\r\n" + content, "Transfer-Encoding: chunked")
-            case "bad encoding":
-                self.start(content, content[:-9] + b"not gzip.", "Content-Encoding: br")
-            case "false encoding":
-                self.start(content, b"x" * len(content), "Content-Encoding: gzip")
-            case "many headers":
-                self.start(content, content, *(f"X-{i}: x" for i in range(200)))
-            case "endless header":
-                self.start(content, content, "X: " + "x" * 100_000)
-            case "endless":  # more than is taken, but no disk is full if no bound holds
-                self.start(None, bytes(4_000_000))
-                wait(60)
-            case "drip" | "slows down":
-                self.start(None, bytes(300_000) if answer == "slows down" else b"")
-                for byte in content:
-                    self.wfile.write(bytes([byte]))
-                    wait(12 / len(content))
-            case "loop":
-                self.redirect(self.path)
-            case "to nowhere":
-                self.redirect(NOWHERE[0])
-            case "to a file":
-                self.redirect("file:///etc/passwd")
-            case "to nonsense":
-                self.redirect("http://[/")
-            case _:
-                raise ValueError(answer)
-        return
-
-    def start(self, sized, content, *headers):
-        """Send the headers, as if `sized` were to follow, and then `content`."""
-        lines = ["HTTP/1.1 200 OK", "Connection: close", *headers]
-        if sized is not None:
-            lines.append(f"Content-Length: {len(sized)}")
-        self.wfile.write("\r\n".join([*lines, "\r\n"]).encode() + content)
-        self.wfile.flush()
-
-    def redirect(self, where):
-        self.wfile.write(f"HTTP/1.1 302 Found\r\nLocation: {where}\r\n\r\n".encode())
+        answer, whole = self.server.answers[int(number)], self.server.contents[name]
+        if isinstance(answer, list):  # one after the other
+            answer = answer.pop(0)
+        if isinstance(answer, int):
+            return self.send_error(answer)
+        half, page, wait = whole[: len(whole) // 2], b"<h1>Sign in</h1>", self.server.closing.wait
+        announced, sent, pieces, hangs_for = {  # seconds
+            "good": (whole, whole, 1, 0),
+            "unsized": (None, whole, 1, 0),
+            "slow": (whole, whole, 12, 0),
+            "drip": (whole, whole, len(whole), 0),
+            "half": (whole, half, 1, 0),
+            "unsized half": (None, half, 1, 0),
+            "page": (page, page, 1, 0),
+            "stall": (whole, half, 1, 60),
+            "headers": (whole, b"", 1, 60),
+            "hang": (None, None, 0, 60),
+        }[answer]
+        if sent is not None:
+            size = "" if announced is None else f"Content-Length: {len(announced)}\r\n"
+            self.wfile.write(f"HTTP/1.1 200 OK\r\nConnection: close\r\n{size}\r\n".encode())
+        for i in range(pieces):
+            self.wfile.write(sent[len(sent) * i // pieces : len(sent) * (i + 1) // pieces])
+            wait(self.server.seconds / pieces if pieces > 1 else 0)
+        return wait(hangs_for)
 
     def log_message(self, *_):
         """Stay silent: the tests look at stderr."""
@@ -267,7 +156,7 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Mirrors)
         self.asked, self.answers, self.closing = [], ["good"], threading.Event()
-        self.contents, self.pause = {"imdb": ARCHIVE, "island": BOOK}, 0.1
+        self.contents, self.seconds = {"imdb": ARCHIVE, "island": BOOK}, 1
         self.host = f"127.0.0.1:{self.server_port}"
         self.urls = [f"http://{self.host}/{n}" for n in range(2)]
 
@@ -275,10 +164,11 @@ class Server(http.server.ThreadingHTTPServer):
         """Stay silent: a client that hangs up is part of the tests."""
 
     def use(self, monkeypatch, folder, answers):
-        """Let the course in this process look for its files here."""
+        """Let the course in this process look for its files here, in a new start."""
         self.answers = answers
         urls = [NOWHERE[0] if a == "refuse" else url for a, url in zip(answers, self.urls)]  # noqa: B905
         apply(settings(folder, urls), monkeypatch.setattr)
+        restart()
 
 
 # --- processes -------------------------------------------------------------------------------
@@ -286,9 +176,7 @@ class Server(http.server.ThreadingHTTPServer):
 # A fork of a process that has loaded everything and runs nothing else: there in 50 ms, and none
 # of the locks that pytest's own threads may hold.
 FORKS = multiprocessing.get_context("forkserver")
-LOADED = ["filelock", "helpers.data", "helpers.training", "nbformat", "pooch", "pytest"]
-LOADED += ["requests.adapters", "torch._dynamo"]  # by a download, and by an optimizer
-FORKS.set_forkserver_preload(LOADED)
+FORKS.set_forkserver_preload(["helpers.data", "pytest"])
 
 
 def _run(pipe, course, body, args):
@@ -338,27 +226,3 @@ class Child:
 def run(course, body, *args):
     """Run `body(*args)` in a process of its own and return what it returned."""
     return Child(course, body, *args).go().result()
-
-
-def duration(course, body, *args):
-    """Return how many seconds `body` takes."""
-    child = Child(course, body, *args)
-    start = time.perf_counter()
-    child.go().result()
-    return time.perf_counter() - start
-
-
-def kill_at(part, seconds, prepare, course, body, *args):
-    """Kill `body` after this part of the time that it takes; `prepare` empties the stage.
-
-    A process that was quicker than the one whose time was taken is killed earlier, in a new try.
-    """
-    delay = part * seconds
-    for _ in range(20):
-        prepare()
-        child = Child(course, body, *args).go()
-        time.sleep(delay)
-        if child.kill() == -signal.SIGKILL:
-            return
-        delay *= 0.8
-    raise AssertionError("the process is always quicker than its murderer")

@@ -1,5 +1,6 @@
-"""The doors to the course: the README's links for each chapter, and the cell for Colab."""
+"""The doors to the course: the README's links and results, and the cell for Colab."""
 
+import base64
 import importlib.util
 import re
 import sys
@@ -28,6 +29,26 @@ def test_readme_has_every_link_of_every_chapter():
             assert link.endswith(f"notebooks/{path.name}")
     for picture in re.findall(r"!\[[^\]]{20,}\]\(([^)]*)\)", text):
         assert (ROOT / picture).stat().st_size < 60_000
+
+
+def test_readme_has_the_results_of_the_stored_run():
+    stored = []
+    for path, id, number in (
+        (CHAPTERS[4], "ch05-test-eval", r"accuracy (\S+)"),
+        (CHAPTERS[5], "ch06-test-cell", r"^(\S+) nats"),
+    ):
+        (cell,) = [cell for cell in nbformat.read(path, as_version=4).cells if cell.id == id]
+        stored += [f"{float(n):.3f}" for n in re.findall(number, cell.outputs[0].text)]
+    results = (ROOT / "README.md").read_text(encoding="utf8").partition("## Results")[2]
+    table = results.partition("`make bench`")[0]
+    assert re.findall(r"^\| [^|]+ \| (?:accuracy )?([\d.]+)", table, re.MULTILINE) == stored
+
+
+def test_picture_of_the_readme_is_figure_3_as_stored():
+    cells = nbformat.read(CHAPTERS[1], as_version=4).cells
+    (html,) = [c.outputs[0].data["text/html"] for c in cells if c.id == "ch02-figure-3"]
+    png = base64.b64encode((ROOT / "docs/_static/course.png").read_bytes()).decode()
+    assert f'src="data:image/png;base64,{png}"' in html
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)

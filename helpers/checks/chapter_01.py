@@ -1,1 +1,290 @@
 """Checks of chapter 1: windows, splits, axes, padding, pairs of words, shapes, a forecast."""
+
+import time
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.lib.stride_tricks import sliding_window_view
+
+from helpers.checks import engine
+from helpers.checks.answers import Hint, kind, numbers, tell
+from helpers.checks.exercise import Exercise
+
+
+# 1.1: inputs of `width` values, and the label `ahead` days after the last one
+def _windows(label=lambda w: -1, inputs=lambda w: slice(w), keep=lambda w: slice(None)):
+    """Build an answer from what it takes of rows of width + ahead days."""
+
+    def make_windows(series, width, ahead):
+        rows = sliding_window_view(series, width + ahead)[keep(width)]
+        return rows[:, inputs(width)], rows[:, label(width)]
+
+    return make_windows
+
+
+def _series():
+    rng = np.random.default_rng(1)
+    for n, width, ahead in ((8, 4, 1), (9, 2, 2), (5, 1, 3), (20, 5, 3), (16, 2, 7), (300, 14, 2)):
+        yield rng.normal(20, 200, n), width, ahead
+    yield rng.normal(0, 200, 12).astype(np.float32), 3, 2
+    yield rng.integers(0, 2, 30) - 0.5, 2, 1  # with equal windows
+
+
+windows_ahead = Exercise(
+    right=_windows(),
+    says="Every window has its label the right number of days later, and none is lost.",
+    cases=_series,
+    parts=("inputs", "labels"),
+    mistakes=(
+        (_windows(keep=lambda w: slice(-1)), "The newest window that has its label is missing."),
+        (_windows(keep=lambda w: slice(None, None, w)), "Most windows are lost: they may overlap."),
+        (lambda s, w, ahead: _windows()(s, w, ahead + 1), "The labels come one day too late."),
+        (lambda s, w, ahead: _windows()(s, w, 1), "`ahead` is never used: that is the next day."),
+        (_windows(lambda w: w), "Whatever `ahead` says, each label is the very next day."),
+        (_windows(lambda w: -2), "One day early: with ahead=1 the label is an input, it leaks."),
+        (_windows(lambda w: -w), "You count `ahead` from the first input, not from the last."),
+        (_windows(lambda w: slice(w, None)), "One label a window: only the last of these days."),
+        (_windows(inputs=lambda w: slice(w - 1, None, -1)), "Each window runs backwards in time."),
+    ),
+)
+
+
+# 1.2: windows for training and for testing that share no label
+def _split(late=0, early=0, alone=0, beyond=0):
+    """Build an answer: sets that straddle the cut, test inputs alone, labels beyond the end."""
+
+    def split(n_days, width, horizon, test_days):
+        cut, last = n_days - test_days - width, n_days - width - horizon
+        train = np.arange(cut - horizon + 1 + late * (horizon - 1))
+        first = cut - early * (horizon - 1) + alone * width
+        return train, np.arange(first, last + 1 + beyond * horizon)
+
+    return split
+
+
+def _in_order(result, n_days, width, horizon, test_days):
+    """Return both sets in order (the text asks for none), and one word for all that mix them."""
+    try:
+        train, test = (np.sort(numbers(list(days)), axis=None) for days in result)
+        mixed = min(train[-1] - test[0], test[-1] - train[0]) >= horizon
+    except (TypeError, ValueError, IndexError):
+        return result  # is no pair of sets: to be shown as it is
+    return "training windows between test windows" if mixed else (train, test)
+
+
+split_in_time = Exercise(
+    right=_split(),
+    says="No label day is in both sets, the test lies after the training, no window is wasted.",
+    cases=lambda: (
+        *((30, 3, 2, 10), (60, 7, 1, 9), (100, 14, 3, 20), (50, 5, 4, 15), (40, 1, 1, 20)),
+        *((90, 2, 9, 40), (3000, 28, 7, 365)),
+    ),
+    compared=_in_order,
+    parts=("training windows", "test windows"),
+    mistakes=(
+        (
+            lambda n, w, h, test: (np.arange(0, n - w - h, 2), np.arange(1, n - w - h, 2)),
+            "Training windows lie between test windows: a random split leaks the future.",
+        ),
+        (_split(late=1, early=1), "Training ends too late, the test begins too early."),
+        (_split(late=1), "Training ends too late: the last labels are test days."),
+        (_split(early=1), "The test begins too early: the first labels are no test days."),
+        (_split(alone=1), "Test windows are missing: inputs may reach back, nothing leaks."),
+        (_split(beyond=1), "The last test windows have labels beyond the last day."),
+    ),
+)
+
+
+# 1.3: from (time, batch, features) to (batch, time, features)
+def _readings():
+    for shape in ((2, 3, 1), (5, 3, 2), (4, 4, 3), (1, 6, 2), (6, 1, 3), (1, 1, 1), (3, 3, 3)):
+        yield (torch.randn(shape, dtype=torch.double if shape[0] == 3 else None),)
+
+
+time_to_batch = Exercise(
+    right=lambda x: x.transpose(0, 1),
+    says="Each row is one whole sequence, in order: swapping axes is not reshaping.",
+    cases=_readings,
+    mistakes=(
+        (lambda x: x, "The tensor comes back as it was: its first axis is still time."),
+        (
+            lambda x: x.reshape(x.shape[1], x.shape[0], -1),
+            "Scrambled: reshape keeps the order of memory, so one row now mixes several sequences.",
+        ),
+        (lambda x: x.transpose(0, 1).flip(1), "Each sequence now runs backwards in time."),
+        (lambda x: x.permute(2, 1, 0), "You exchanged time and features: features stay last."),
+    ),
+)
+
+
+# 1.4: the output at the last step that is not padding
+def _padded():
+    lengths = [2, 1, 3], [4, 1, 3, 2], [3], [1, 1], [1, 2, 1, 1, 2], [4, 4, 4], [17, 3, 29, 30, 3]
+    for k, n in enumerate(lengths):
+        yield torch.randn(len(n), max(n) + k % 3, 1 + k % 4), torch.tensor(n)
+    yield torch.randn(3, 4, 2, dtype=torch.double).relu(), torch.tensor([2, 3, 1])
+
+
+last_real_output = Exercise(
+    right=lambda outputs, lengths: outputs[torch.arange(len(lengths)), lengths - 1],
+    says="One row for each sequence, read at its own last word.",
+    cases=_padded,
+    mistakes=(
+        (lambda o, n: o[:, n - 1], "Every step for every sequence: the batch needs an index, too."),
+        (lambda o, n: o[:, -1], "That is the last step of the padded batch; many ended before."),
+        (lambda o, n: o[torch.arange(len(n)), n], "One step too late: two steps are at 0 and 1."),
+        (lambda o, n: o[torch.arange(len(n)), n - 2], "One step too early: step n is at n - 1."),
+        (lambda o, n: o[:, n.max() - 1], "One step for all: that is where the longest ends."),
+        (lambda o, n: o[:, 0], "That is the first step of each sequence."),
+        (lambda o, n: o.mean(1), "That is a mean over time; a single step is asked for."),
+        (
+            lambda o, n: o.cumsum(1)[torch.arange(len(n)), n - 1] / n[:, None],
+            "That is the mean of the real steps; the last one alone is asked for.",
+        ),
+    ),
+)
+
+
+# 1.5: two sentences with the same words and the same pairs of neighbours
+def _judge_twins(*sentences):
+    # Right pairs are without number: what counts is what the two share.
+    for it in sentences:
+        words = it if isinstance(it, list | tuple | np.ndarray) else [0]
+        if not all(isinstance(word, str) and len(word.split()) == 1 for word in words):
+            text = 'Give each sentence as a list of words, as "a b".split() makes it, not as {it}.'
+            raise Hint(text, it=tell(it))
+    first, second = ([word.casefold() for word in sentence] for sentence in sentences)
+    if first == second:
+        raise Hint("The two are one and the same sentence.")
+    for text, here, there in (
+        ("Not even the bags agree: look at the word {it}.", first, second),
+        ("The bags agree, the pairs do not: look at {it}.", pairwise(first), pairwise(second)),
+    ):
+        here, there = Counter(here), Counter(there)
+        for it in sorted((here - there) + (there - here)):
+            raise Hint(text, it=tell(it))
+
+
+bigram_twins = Exercise(
+    right=(["a", "b", "a", "c", "a"], ["a", "c", "a", "b", "a"]),
+    says="Two sentences, one bag of words, one bag of pairs: a longer n-gram only moves the limit.",
+    takes=2,
+    judge=_judge_twins,
+    mistakes=(
+        (("dog bites man", "man bites dog"), "split() makes it, not as 'dog bites man'."),
+        ((["dog", "bites"], ["Dog", "bites"]), "The two are one and the same sentence."),
+        ((["a", "b", "a"], ["b", "a", "b"]), "Not even the bags agree: look at the word 'a'"),
+        ((["a", "b", "c"], ["c", "b", "a"]), "agree, the pairs do not: look at ('a', 'b')"),
+    ),
+)
+
+# 1.6: which category is it?
+_TASKS = {
+    "heartbeat": ("many-to-one", "Heartbeat: how many answers are wanted for one recording?"),
+    "melody": ("one-to-many", "Melody: is there an input at every note, or only at the start?"),
+    "gesture": ("synchronised", "Gesture: is a frame's label asked for at once, or at the end?"),
+    "translation": ("delayed", "Translation: five and five is chance; must the first word wait?"),
+    "next character": ("synchronised", "Next character: at how many is one predicted, and when?"),
+    "spoken question": ("delayed", "Spoken question: can a reply begin before it has been heard?"),
+}
+_SHAPES = {task: shape for task, (shape, _) in _TASKS.items()}
+
+
+def _judge_tasks(shape_of):
+    # Each task has a question of its own, whatever was said of the others.
+    if not isinstance(shape_of, dict):
+        raise Hint("Give a dictionary, task: category; this is {kind}.", kind=kind(shape_of))
+    for task, (shape, question) in _TASKS.items():
+        said = str(shape_of.get(task)).strip().lower()
+        if said not in _SHAPES.values():
+            text = "Say many-to-one, one-to-many, synchronised or delayed of {task}, not {said}."
+            raise Hint(text, task=task, said=tell(shape_of.get(task)))
+        if said != shape:
+            raise Hint(question)
+
+
+task_shapes = Exercise(
+    right=_SHAPES,
+    says="Six tasks, four categories: what counts is when an output may be read.",
+    judge=_judge_tasks,
+    mistakes=(
+        *((_SHAPES | {k: "delayed"}, v[1]) for k, v in _TASKS.items() if v[0] != "delayed"),
+        *((_SHAPES | {k: "synchronised"}, v[1]) for k, v in _TASKS.items() if v[0] == "delayed"),
+        (_SHAPES | {"melody": "many-to-many"}, "of melody, not 'many-to-many'."),
+    ),
+)
+
+
+# 1.7: the next three days of a series, better than the chapter's linear model
+def _museum():
+    """Make another museum: the rules of the chapter's series, other numbers."""
+    rng, days = np.random.default_rng(20), np.arange(900)
+    weather = rng.normal(0, 15, 900)
+    for day in days[1:]:
+        weather[day] += 0.8 * weather[day - 1]
+    return 500 - 0.04 * days + np.array([35, -50, -30, 10, -15, 60, -10])[days % 7] + weather
+
+
+def _line(history, width=14):
+    """Forecast with the chapter's linear model of the last days."""
+    rows = sliding_window_view(history, width + 3)
+    inputs = np.column_stack([rows[:, :width], np.ones(len(rows))])
+    weights = np.linalg.lstsq(inputs, rows[:, width:], rcond=None)[0]
+    return np.append(history[-width:], 1) @ weights
+
+
+def _weekday(history, keep=0.0):
+    """Forecast weekday and slow trend, and what is left of today's deviation."""
+    days = np.arange(len(history) + 3)
+    parts = np.column_stack([days, np.eye(7)[days % 7]])
+    usual = parts @ np.linalg.lstsq(parts[:-3], history, rcond=None)[0]
+    return usual[-3:] + (history[-1] - usual[-4]) * keep ** np.arange(1, 4)
+
+
+def _judge_forecast(predict):
+    # There is no one right forecast: what counts is how far it is off.
+    began = time.monotonic()
+    engine.outcomes(replace(forecast, cases=lambda: forecast.cases()[:1]), predict)
+    every = 4 if time.monotonic() - began > 0.1 else 1  # what trains a net takes long
+    asked = replace(forecast, cases=lambda: forecast.cases()[every // 4 :: every])
+    known = forecast.mistakes[:5]
+    found = [engine.outcomes(asked, other) for other in (predict, *(f for f, _ in known))]
+    for case, answer in zip(asked.cases(), found[0], strict=True):
+        it = answer.value
+        if answer.error:
+            raise Hint("{text}", text=engine.shown(forecast, case, answer, answer))
+        if not isinstance(it, np.ndarray) or it.size != 3 or not np.isfinite(it).all():
+            raise Hint("Return three numbers. This came: {it}.", it=tell(it))
+    mine, *others = (np.stack([answer.value.ravel() for answer in each]) for each in found)
+    truth = np.stack([_museum()[len(history) :][:3] for (history,) in asked.cases()])
+    score, *scores = (abs(guess - truth).mean() for guess in (mine, *others))
+    for other, off, (_, hint) in zip(others, scores, known, strict=True):
+        if abs(mine - other).mean() < 0.03 * off:
+            raise Hint(hint)
+    beside = mine[:, 1:] - truth[:, :2], mine[:, :2] - truth[:, 1:]
+    if min(abs(error).mean() for error in beside) < 0.6 * score:
+        raise Hint("Your numbers fit the days beside them: is each forecast on its own weekday?")
+    if score > 0.93 * scores[1]:
+        text = "{score:.1f} off, {goal:.1f} wanted: does it use weekday, trend, today's deviation?"
+        raise Hint(text, score=score, goal=0.93 * scores[1])
+    return f"{score:.1f} visitors off, the linear model {scores[1]:.1f}: you know your series."
+
+
+forecast = Exercise(
+    right=lambda history: _weekday(history, 0.8),
+    says="You know your series.",
+    cases=lambda: [(_museum()[:day],) for day in range(500, 890, 8)],
+    judge=_judge_forecast,
+    mistakes=(
+        (lambda h: h[-7:-4], "That is the week before: is nothing to be learned from today?"),
+        (_line, "That is the chapter's model. It sees each weekday twice: show it more of them."),
+        (lambda h: [h[-1]] * 3, "Hardly more than three times today: where is the weekday?"),
+        (lambda h: [h.mean()] * 3, "That is one number for all days, and what a bag knows."),
+        (_weekday, "That could be said weeks ago: what does today's deviation say about tomorrow?"),
+        (lambda history: _weekday(history[:-1], 0.8), "is each forecast on its own weekday?"),
+        (lambda history: _line(history, 16), "wanted: does it use weekday, trend, today's"),
+    ),
+)

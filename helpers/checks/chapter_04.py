@@ -1,1 +1,227 @@
-"""The exercises of chapter 4, *The LSTM cell*."""
+"""Checks of chapter 4: states, parameters, the order of blocks, open gates, a latch, peepholes."""
+
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from helpers.checks.answers import Hint, numbers, short, tell
+from helpers.checks.exercise import Exercise
+
+
+# 4.1: the hidden state of the top layer after the last step
+def _read(pick):
+    def last_layer_state(lstm, x):
+        out, (h_n, c_n) = lstm(x)
+        return pick(out, h_n, c_n)
+
+    return last_layer_state
+
+
+def _lstm(layers, batch, steps, n_in, hidden, dtype=torch.float32):
+    lstm = nn.LSTM(n_in, hidden, layers, batch_first=True, dtype=dtype)
+    return lstm, torch.randn(batch, steps, n_in, dtype=dtype)
+
+
+last_layer_state = Exercise(
+    right=_read(lambda out, h, c: h[-1]),
+    cases=lambda: [
+        *[_lstm(2, 4, 6, 3, 5), _lstm(1, 1, 3, 2, 4), _lstm(3, 1, 1, 1, 2), _lstm(5, 3, 3, 4, 3)],
+        *[_lstm(1, 6, 2, 5, 6), _lstm(3, 3, 12, 2, 2), _lstm(2, 2, 7, 2, 1, torch.float64)],
+    ],
+    says="One state per sequence, (batch, hidden): the top layer's h after the last step.",
+    mistakes=(
+        (_read(lambda out, h, c: c[-1]), "This is C of the top layer. What a cell shows is h."),
+        (_read(lambda out, h, c: c[0]), "This is C, and of the layer at the bottom."),
+        (_read(lambda out, h, c: h[0]), "This is the layer at the bottom; h_n begins with it."),
+        (_read(lambda out, h, c: h), "This is h_n with all its layers. Only one is asked for."),
+        (_read(lambda out, h, c: c), "This is c_n, C of all layers. The visible state is h."),
+        (_read(lambda out, h, c: (h, c)), "This is the pair h_n, c_n. Take the top layer of h_n."),
+        (_read(lambda out, h, c: out), "This is h after every step. Only the last is asked for."),
+        (_read(lambda out, h, c: out[-1]), "This is the last sequence: batch comes first here."),
+        (_read(lambda out, h, c: h[:, -1]), "This is the last sequence: h_n begins with layers."),
+        (_read(lambda out, h, c: out[:, 0]), "This is h after the first step, not the last."),
+        (_read(lambda out, h, c: out.mean(1)), "This is a mean over all steps, not the last one."),
+        (lambda lstm, x: lstm(x[:, -1:])[1][0][-1], "The last step was read without the others."),
+    ),
+)
+
+
+# 4.2: the number of weights and biases of a layer
+def _count(formula=lambda d, H: H * d + H * H + 2 * H, gru=3, lstm=4):
+    return lambda kind, d, H: {"RNN": 1, "GRU": gru, "LSTM": lstm}[kind] * formula(d, H)
+
+
+parameter_count = Exercise(
+    right=_count(),
+    cases=lambda: [
+        (kind, *sizes)
+        for sizes in ((3, 5), (1, 1), (20, 64), (7, 7), (9, 2), (30, 65))
+        for kind in ("RNN", "GRU", "LSTM")
+    ],
+    tolerance=1e-9,
+    says="1 : 3 : 4. An LSTM(20, 64) has 22,016 numbers to learn, a GRU 16,512, an RNN 5,504.",
+    mistakes=(
+        (_count(gru=1, lstm=1), "The same for every kind of cell. How many blocks has each?"),
+        (_count(gru=2, lstm=3), "The gates are counted, the candidate is not: it has weights too."),
+        (_count(gru=4), "The GRU has as many here as the LSTM. It does with one gate fewer."),
+        (_count(lambda d, H: H * d + H * H + H), "PyTorch keeps two vectors of biases per block."),
+        (_count(lambda d, H: H * d + H * H), "The biases are missing."),
+        (_count(lambda d, H: H * d + 2 * H), "The edge from h to h is missing: a square matrix."),
+        (_count(lambda d, H: H * d + H), "That is the input alone. The state enters every block."),
+        (_count(lambda d, H: H * d + d * d + 2 * H), "From h to h the matrix is H x H, not d x d."),
+        (_count(lambda d, H: d * H + d * d + 2 * d), "d and H are exchanged."),
+    ),
+)
+
+
+# 4.3: rows stacked as i, o, f, g into PyTorch's order i, f, g, o
+def _stack(order):
+    def from_iofg(W):
+        blocks = dict(zip("iofg", W.chunk(4), strict=True))
+        return torch.cat([blocks[name] for name in order])
+
+    return from_iofg
+
+
+from_iofg = Exercise(
+    right=_stack("ifgo"),
+    cases=lambda: [
+        *[(torch.randn(4 * H, n),) for H, n in ((2, 3), (1, 1), (3, 12), (4, 16), (5, 1))],
+        *[(torch.randn(28, 4, dtype=torch.float64),), (torch.randn(8, 12).T,)],
+    ],
+    says="The same rows, gate by gate in PyTorch's order: i, f, g, o.",
+    mistakes=(
+        (_stack("iofg"), "The rows came back in the order in which they went in."),
+        (_stack("igof"), "Each block moved the wrong way: which of the given blocks is f?"),
+        (_stack("ifog"), "i and f are in place, the other two are not. PyTorch puts o last."),
+        (_stack("figo"), "The forget gate stands first. PyTorch begins with the input gate."),
+        (lambda W: _stack("ifgo")(W).T, "The blocks are right, but rows became columns."),
+        (
+            lambda W: W.reshape(-1, 4, W.shape[1]).transpose(0, 1).reshape(W.shape),
+            "The blocks are torn apart: each gate owns as many rows in a row as there are units.",
+        ),
+    ),
+)
+
+
+# 4.4: an nn.LSTM whose forget gates start with the net bias b in every layer
+def _open(block=1, ih=1.0, hh=0.0, layers=slice(None)):
+    """Set one block of the two biases to these shares of b; None leaves a bias as it is."""
+
+    def open_forget_gates(input_size, hidden_size, num_layers, b):
+        lstm = nn.LSTM(input_size, hidden_size, num_layers, batch_first=True)
+        for _, _, b_ih, b_hh in lstm.all_weights[layers]:
+            for bias, share in ((b_ih, ih), (b_hh, hh)):
+                if share is not None:
+                    bias.detach().view(4, -1)[block] = share * b
+        return lstm
+
+    return open_forget_gates
+
+
+def _biases(lstm, input_size, hidden_size, num_layers, b):
+    """Return the net bias of the forget gates, and whether all else is as PyTorch starts it."""
+    if not isinstance(lstm, nn.LSTM) or not lstm.bias:
+        raise Hint("An nn.LSTM with biases is expected, not {this}.", this=short(lstm, 60))
+    sizes = lstm.input_size, lstm.hidden_size, lstm.num_layers
+    if sizes != (input_size, hidden_size, num_layers):
+        raise Hint("These sizes of the layer were not asked for: {sizes}.", sizes=sizes)
+    forget, rest = [], []
+    for *weights, b_ih, b_hh in lstm.all_weights[:num_layers]:
+        both = torch.stack([b_ih, b_hh]).detach().view(2, 4, -1)
+        forget.append(both.sum(0)[1])
+        rest += [*weights, *both[:, [0, 2, 3]].flatten(0, 1)]
+    return forget, all(p.std() > 0 and p.abs().max() <= hidden_size**-0.5 + 1e-6 for p in rest)
+
+
+open_forget_gates = Exercise(
+    right=_open(),
+    cases=lambda: [
+        *[(3, 4, 2, 5.0), (2, 2, 1, 1.0), (1, 6, 3, -2.0), (5, 3, 5, 0.3)],
+        *[(4, 4, 2, 0.0), (6, 2, 4, 1.5), (2, 7, 1, 40.0)],
+    ],
+    compared=_biases,
+    parts=("net bias of the forget gates", "rest (1: as PyTorch starts it)"),
+    says="sigmoid(1) = 0.73 and sigmoid(5) = 0.99: the gates open as far as you say.",
+    mistakes=(
+        (_open(hh=1.0), "The net bias is twice what was asked for: PyTorch adds two biases."),
+        (_open(hh=None), "One of the two biases still holds its random start. PyTorch adds both."),
+        (_open(layers=slice(1)), "The layers above the first still start at random."),
+        (_open(block=0), "These rows are not the forget gate's. In which order are they stacked?"),
+        (_open(layers=slice(0)), "The forget gates of all layers still start at random."),
+        (_open(block=slice(None)), "Other rows than those of the forget gate were set as well."),
+    ),
+)
+
+
+# 4.5: four numbers for a latch. Many are right, so what they do is computed.
+def _judge_latch(answer):
+    z = numbers(answer)
+    if not (isinstance(z, np.ndarray) and z.size == 4 and np.isfinite(z).all()):
+        raise Hint("Four finite numbers are expected, b_f, w_f, b_i, w_i, not {z}.", z=tell(answer))
+    b_f, w_f, b_i, w_i = z.ravel()
+    f, f_flag, i, i_flag = 1 / (1 + np.exp(-np.clip([b_f, b_f + w_f, b_i, b_i + w_i], -99, 99)))
+    for wrong, hint in (
+        (f**1000 < 0.99, "Without the flag f is {f:.5f}: after 1,000 steps {left:.2g} is left."),
+        (1000 * i > 0.01, "Without the flag i is {i:.2g}: in 1,000 steps other values spoil it."),
+        (i_flag < 0.99, "With the flag i is only {i_flag:.2g}: the value hardly enters."),
+        (f_flag > 0.01, "With the flag f is {f_flag:.2g}: so much of the old value stays."),
+    ):
+        if wrong:
+            raise Hint(hint, f=f, left=f**1000, i=i, i_flag=i_flag, f_flag=f_flag)
+
+
+latch = Exercise(
+    right=(15.0, -30.0, -15.0, 30.0),
+    says="Written once, kept for 1,000 noisy steps, replaced by the next value: a latch.",
+    judge=_judge_latch,
+    mistakes=(
+        ((5.0, -10.0, -15.0, 30.0), "Without the flag f is 0.99331"),
+        ((15.0, -30.0, 0.0, 30.0), "Without the flag i is 0.5"),
+        ((15.0, -30.0, -15.0, 10.0), "With the flag i is only 0.0067"),
+        ((15.0, 0.0, -15.0, 30.0), "With the flag f is 1:"),
+        ((math.inf, 0.0, -15.0, 30.0), "Four finite numbers are expected"),
+    ),
+)
+
+
+# 4.6: one step of an LSTM whose gates look at the cell state
+def _peep(rows=(0, 1, 2), inner=1, candidate=0, old=0, new=1):
+    """Build a step from the rows of p for i, f, o and from who looks (1) or does not (0)."""
+
+    def peephole_step(x, h, C, W_ih, W_hh, b, p):
+        i, f, g, o = (x @ W_ih.T + h @ W_hh.T + b).chunk(4, dim=1)
+        p_i, p_f, p_o = p[list(rows)]
+        i, f = torch.sigmoid(i + inner * p_i * C), torch.sigmoid(f + inner * p_f * C)
+        g, o = torch.tanh(g + candidate * p_i * C), o + old * p_o * C
+        C = f * C + i * g
+        return torch.sigmoid(o + new * p_o * C) * torch.tanh(C), C
+
+    return peephole_step
+
+
+def _inputs(batch, n_in, H, dtype=torch.float32):
+    shapes = (batch, n_in), (batch, H), (batch, H), (4 * H, n_in), (4 * H, H), (4 * H,), (3, H)
+    return [torch.randn(shape, dtype=dtype) for shape in shapes]
+
+
+peephole_step = Exercise(
+    right=_peep(),
+    cases=lambda: [
+        *[_inputs(2, 3, 5), _inputs(1, 1, 1), _inputs(1, 4, 2), _inputs(5, 2, 5)],
+        *[_inputs(4, 5, 3), _inputs(7, 1, 4, torch.float64)],
+    ],
+    parts=("h", "C"),
+    says="The gates look: i and f at the old cell state, o at the new one.",
+    mistakes=(
+        (_peep(inner=0, new=0), "This is the step without peepholes: p has no effect."),
+        (_peep(old=1, new=0), "The output gate acts last: it can look at the new cell state."),
+        (_peep(new=0), "The output gate looks, too: at the cell state that has just been made."),
+        (_peep(inner=0), "The input and the forget gate look, too: at the old cell state."),
+        (_peep(rows=(1, 0, 2)), "Two peepholes are exchanged: the rows of p are i, f, o."),
+        (_peep(candidate=1), "The candidate looks as well. It is no gate and has no peephole."),
+        (lambda *given: _peep()(*given)[::-1], "h and C came back in the other order."),
+    ),
+)
