@@ -28,11 +28,15 @@ def _look_up(unknown=1, rare=1, shift=0, get=lambda stoi, token: stoi.get(token,
 
 
 def _tokens():
-    stoi = {"naïve": 7, "good": 4, "the": 2, "<unk>": 1, "10": 6, "film": 3, ":)": 5}
+    stoi = {"naïve": 5, "good": 4, "the": 2, "<unk>": 1, "10": 6, "film": 3, "<pad>": 0}
     rng = np.random.default_rng(0)
     return [
-        (rng.choice([*stoi, "zzyzx", "Good"], n).tolist(), defaultdict(lambda: 1, stoi), limit)
-        for n, limit in ((3, 4), (1, 3), (2, 8), (7, 6), (8, 7), (4, 99), (6, 2), (2000, 5))
+        (
+            rng.choice([*list(stoi)[:-1], "zzyzx", "Good"], n).tolist(),
+            defaultdict(lambda: 1, stoi),
+            limit,
+        )
+        for n, limit in ((3, 4), (1, 3), (2, 7), (7, 6), (8, 5), (4, 99), (6, 2), (2000, 4))
     ]
 
 
@@ -41,7 +45,10 @@ to_ids = Exercise(
     says="Unknown and rare words share the number 1, and the vocabulary is as long as before.",
     cases=_tokens,
     mistakes=(
-        (_look_up(get=getitem), "The numbers are right, but stoi grew: square brackets insert."),
+        (
+            _look_up(get=getitem),
+            "The numbers are right, but stoi[word] inserts a new word: it grew.",
+        ),
         (
             lambda tokens, stoi, limit: _look_up()([t for t in tokens if t in stoi], stoi, limit),
             "Unknown words are left out: nobody will read them, not even as <unk>.",
@@ -138,7 +145,7 @@ def _count(decide=lambda z: z[:, 0] > 0, part=slice(None)):
 
 
 def _graded():
-    for k, sizes in enumerate(([3, 2], [1], [5], [8, 8, 3], [6, 6, 1], [4, 4], [1] * 1100)):
+    for k, sizes in enumerate(([3, 2], [1], [5], [8, 8, 3], [6, 6, 1], [4, 4], [1] * 200)):
         batches = [(torch.randn(n, 1, dtype=TYPES[k % 2]), torch.rand(n) < 0.6) for n in sizes]
         dtype = (torch.float32, torch.int64)[k // 2 % 2]
         yield ([(z + y[:, None] - 0.3, y.to(dtype)) for z, y in batches],)
@@ -151,7 +158,7 @@ accuracy = Exercise(
     mistakes=(
         (
             lambda b: np.mean([_count()([one]) for one in b]),
-            "In small batches a review weighs more.",
+            "A mean of means: reviews in small batches weigh more.",
         ),
         (
             _count(lambda z: z > 0),
@@ -256,21 +263,21 @@ def _train(model, tokens, lengths):
             F.softplus(-aim * logits).mean().backward()
             optimizer.step()
         else:
-            text = "200 steps of training do not bring any answer from 0 beyond {aim}: is there a "
-            raise Hint(text + "sigmoid, tanh, ReLU or logarithm at the end? Give logits.", aim=aim)
-    idle = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
-    if idle:
-        raise Hint("The loss never reaches {name}: does forward use it?", name=idle[0])
+            text = "After 200 steps of training no answer lies beyond {aim}: is there a sigmoid, a "
+            raise Hint(text + "tanh, a ReLU or a logarithm at the end? Logits have none.", aim=aim)
+    for name, p in model.named_parameters():
+        if p.requires_grad and p.grad is None:
+            raise Hint("The loss never reaches {name}: does forward use it?", name=name)
 
 
-def _is_sound(build, n_tokens=500):
+def _is_sound(build, n_tokens=2000):
     model = call(build, n_tokens)
     if not isinstance(model, nn.Module) or not any(p.requires_grad for p in model.parameters()):
         text = "A module with parameters is expected, this is {kind}. Are its layers in a list?"
         raise Hint(text, kind=kind(model))
-    lengths, steps = torch.tensor([30, 22, 27, 21, 30, 25, 29, 23] * 2), torch.arange(30)
-    tokens = n_tokens - 1 - torch.randperm(480).view(16, 30)  # no word twice
-    tokens[steps >= lengths[:, None]] = 0
+    words = n_tokens - 1 - torch.randperm(1920).view(64, 30)  # none of them twice
+    lengths, steps = torch.tensor([30, 22, 27, 21, 30, 25, 29, 2] * 2), torch.arange(30)
+    tokens = words[:16].masked_fill(steps >= lengths[:, None], 0)
     _train(model, tokens, lengths)
     logits = _read(model.eval(), tokens, lengths)
     alone = [_read(model, t[None, :n], n[None]) for t, n in zip(tokens, lengths, strict=True)]
@@ -281,21 +288,20 @@ def _is_sound(build, n_tokens=500):
         return torch.allclose(answer, logits, rtol=1e-5, atol=1e-5)
 
     if not same(_read(model, tokens, lengths)):
-        raise Hint("In eval mode the answers change from call to call: F.dropout needs training=.")
+        raise Hint("In eval mode answers change from call to call: dropout without training=?")
     if not same(_read(model, F.pad(tokens, (0, 6)), lengths)):
         raise Hint("Six more columns of padding change the answers: what reads the zeros?")
     if not same(torch.cat(alone)):
         raise Hint("A review gets another answer alone than beside others: is the batch the time?")
     if same(_read(model, turned, lengths)):
-        raise Hint("Turn around all words but the first and last: no answer changes, it counts.")
+        raise Hint("Turn around all words but the first and the last: no answer changes.")
     model.zero_grad()
-    logits.sum().backward()
+    _read(model, words, torch.full((64,), 30)).sum().backward()
     grads = [p.grad.to_dense() for p in model.parameters() if p.grad is not None]
     tables = [g[:n_tokens] for g in grads if g.ndim > 1 and 0 <= len(g) - n_tokens <= 2]
-    if tables:  # a row a word
-        deaf = ~torch.cat(tables, dim=1).any(dim=1)[tokens].any(dim=0)
-        for place in deaf.nonzero()[:1]:
-            raise Hint("Word {n} of 30 has no effect on any answer.", n=int(place) + 1)
+    heard = torch.cat(tables, dim=1).any(dim=1)[words].any(dim=0) if tables else steps >= 0
+    for place in (~heard).nonzero()[:1]:
+        raise Hint("Word {n} of 30 has no effect on any answer.", n=int(place) + 1)
 
 
 sound_reader = Exercise(
@@ -305,16 +311,22 @@ sound_reader = Exercise(
     judge=_is_sound,
     mistakes=(
         (partial(_Reader, read=lambda lstm, x, n: lstm(x)[0][:, -1]), "columns of padding change"),
-        (partial(_Reader, read=lambda lstm, x, n: _last(lstm, F.dropout(x), n)), "F.dropout needs"),
+        (
+            partial(_Reader, read=lambda lstm, x, n: _last(lstm, F.dropout(x), n)),
+            "answers change from call to call",
+        ),
         (partial(_Reader, read=lambda lstm, x, n: _last(lstm, x, n - 1)), "Word 30 of 30 has no"),
         (partial(_Reader, read=lambda lstm, x, n: _last(lstm, x[:, 1:], n - 1)), "Word 1 of 30"),
         (
             partial(_Reader, read=lambda lstm, x, n: _last(lstm, x.flip(0), n)),
             "another answer alone",
         ),
-        (partial(_Reader, read=lambda lstm, x, n: x.sum(1)), "no answer changes, it counts"),
-        (partial(_Reader, end=torch.sigmoid), "from 0 beyond -1"),
-        (partial(_Reader, end=F.logsigmoid), "from 0 beyond 1"),
+        (
+            partial(_Reader, read=lambda lstm, x, n: lstm(x.sum(1, keepdim=True))[0][:, 0]),
+            "all words but the first and the last",
+        ),
+        (partial(_Reader, end=torch.sigmoid), "no answer lies beyond -1"),
+        (partial(_Reader, end=F.logsigmoid), "no answer lies beyond 1"),
         (partial(_Reader, end=lambda z: z[:, None]), "one logit each is expected"),
         (partial(_Reader, end=torch.detach), "No gradient flows back"),
     ),
