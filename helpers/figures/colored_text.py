@@ -4,14 +4,12 @@ import re
 from collections.abc import Iterator
 
 import numpy as np
-from matplotlib.collections import PatchCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
-from matplotlib.patches import Rectangle
 
-from helpers.figures.sketch import Sketch
-from helpers.figures.style import MONOSPACED
+from .sketch import Sketch
+from .style import MONOSPACED
 
 # Red, white, blue: none of the four colours with a meaning, apart for every kind of colour
 # vision, and light enough for black text on any of them (tests/test_figures.py measures both).
@@ -51,44 +49,41 @@ def colored_text(pieces, values, *, label_low, label_high, limits=(-1, 1)) -> Fi
     values = np.asarray(values, dtype=float)
     if len(pieces) == 0 or values.shape != (len(pieces),) or not np.isfinite(values).all():
         raise ValueError(f"{len(pieces)} pieces need a finite value each; got {values.shape}")
-    cells = list(_cells(pieces))
-    height = (cells[-1][0] + 1) * HIGH + 0.45
+    shades = SCALE((values - limits[0]) / (limits[1] - limits[0]))
+    lines, columns, lengths, texts = zip(*_cells(pieces), strict=True)
+    height = (lines[-1] + 1) * HIGH + 0.45
     what = "characters" if isinstance(pieces, str) else "words"
     board = Sketch(
         height,
         f"A text of {len(pieces)} {what}, each on the colour of its value: red for {label_low}, "
         f"white halfway, blue for {label_high}.",
     )
-    boxes = []
-    for line, column, text, length in cells:
-        x, y = 0.1 + column * WIDE, height - 0.08 - (line + 1) * HIGH
-        boxes.append(Rectangle((x, y), length * WIDE, 0.88 * HIGH))
+    x, wide = 0.1 + WIDE * np.array(columns), WIDE * np.array(lengths)
+    y = height - 0.08 - HIGH * (np.array(lines) + 0.5)
+    board.ax.barh(y, wide, 0.88 * HIGH, x, color=shades, antialiased=False)
+    for middle, row, text in zip(x + wide / 2, y - 0.045, texts, strict=True):
         font = {"family": MONOSPACED, "parse_math": False, "va": "baseline"}
-        board.text(x + length * WIDE / 2, y + 0.06, text, SIZE, **font)
-    shades = SCALE((values - limits[0]) / (limits[1] - limits[0]))
-    look = {"facecolors": shades, "linewidths": 0, "antialiased": False}
-    board.ax.add_collection(PatchCollection(boxes, **look))
+        board.text(middle, row, text, SIZE, **font)
     board.ax.imshow(np.linspace(0, 1, 256)[None], cmap=SCALE, extent=(3.0, 4.5, 0.1, 0.24))
     board.text(2.9, 0.17, f"{label_low} ({limits[0]:g})", 9.5, ha="right", parse_math=False)
     board.text(4.6, 0.17, f"({limits[1]:g}) {label_high}", 9.5, ha="left", parse_math=False)
     return board.figure
 
 
-def _cells(pieces) -> Iterator[tuple[int, int, str, int]]:
-    """Yield line, column, text and length of each piece; lines end between words."""
+def _cells(pieces) -> Iterator[tuple[int, int, int, str]]:
+    """Yield line, column, length and text of each piece; lines end between words."""
     if isinstance(pieces, str):
         words = re.findall(rf"\n{{1,2}}|\S{{1,{COLUMNS}}}|[^\S\n]", pieces)
-        words = [[(visible(c, space=""), 1) for c in word] for word in words]
+        words = [[(1, visible(c, space="")) for c in word] for word in words]
     else:
-        words = [visible(word)[: COLUMNS - 1] for word in pieces]
-        words = [[(word, len(word) + 1)] for word in words]
+        words = [[(len(word) + 1, visible(word))] for word in (p[: COLUMNS - 1] for p in pieces)]
     line = column = 0
     for word in words:
-        ends = word[0][0] == "↵"
-        if column + sum(length for _, length in word) > COLUMNS and not ends:
+        is_break = word[0][1] == "↵"
+        if column + sum(length for length, _ in word) > COLUMNS and not is_break:
             line, column = line + 1, 0
-        for text, length in word:
-            yield line, column, text, length
+        for length, text in word:
+            yield line, column, length, text
             column += length
-        if ends:
+        if is_break:
             line, column = line + 1, 0

@@ -3,9 +3,9 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from helpers.figures.colored_text import visible
-from helpers.figures.sketch import Sketch
-from helpers.figures.style import INPUT, MONOSPACED, MUTED, OUTPUT
+from .colored_text import visible
+from .sketch import Sketch
+from .style import INPUT, MONOSPACED, MUTED, OUTPUT
 
 ROW = 0.215  # inches, the height of a row of numbers
 

@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from helpers.figures.colored_text import visible
-from helpers.figures.sketch import Sketch, symbol
-from helpers.figures.style import INK, INPUT, MONOSPACED, MUTED, OUTPUT, tint
+from .colored_text import visible
+from .sketch import Sketch, symbol
+from .style import INK, INPUT, MONOSPACED, MUTED, OUTPUT, tint
 
 TYPED = {"family": MONOSPACED, "parse_math": False}
 TARGET = {"linestyle": (0, (3, 1.5)), "facecolor": "white"}  # how a key looks that is a target

@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from helpers.figures.sketch import Sketch, symbol
-from helpers.figures.style import INK, INPUT, MONOSPACED, MUTED, RECURRENT, tint
+from .sketch import Sketch, symbol
+from .style import INK, INPUT, MONOSPACED, MUTED, RECURRENT, tint
 
 GATES = {"i": "input gate", "f": "forget gate", "g": "candidate", "o": "output gate"}
 

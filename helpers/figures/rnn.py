@@ -6,8 +6,8 @@ from itertools import pairwise
 import numpy as np
 from matplotlib.figure import Figure
 
-from helpers.figures.sketch import Sketch, symbol
-from helpers.figures.style import HIDDEN, INK, INPUT, MUTED, OUTPUT, RECURRENT, tint
+from .sketch import Sketch, symbol
+from .style import HIDDEN, INK, INPUT, MUTED, OUTPUT, RECURRENT, tint
 
 
 def feedforward_and_recurrent() -> Figure:

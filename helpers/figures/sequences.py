@@ -6,8 +6,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from helpers.figures.sketch import Sketch, symbol
-from helpers.figures.style import INK, INPUT, MUTED, OUTPUT, tint
+from .sketch import Sketch, symbol
+from .style import INK, INPUT, MUTED, OUTPUT, tint
 
 
 def time_series(values) -> Figure:

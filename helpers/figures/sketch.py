@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.patches import BoxStyle, Circle, FancyArrowPatch, FancyBboxPatch, Patch, Rectangle
 from matplotlib.path import Path
 
-from helpers.figures.style import HIDDEN, INK, INPUT, MONOSPACED, MUTED, OUTPUT, RECURRENT, tint
+from .style import HIDDEN, INK, INPUT, MONOSPACED, MUTED, OUTPUT, RECURRENT, tint
 
 LAYERS = {"x": INPUT, "h": HIDDEN, "o": OUTPUT}
 DASHES = (0, (4, 2.5))

@@ -9,7 +9,7 @@ from IPython.display import display
 from ipywidgets import FloatSlider, IntSlider, VBox
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from helpers.figures.style import INCH, SHARPNESS, drawn, on_the_page
+from .style import INCH, SHARPNESS, drawn, on_the_page
 
 
 def slider(draw: Callable[..., str], size: tuple[float, float] = (7.5, 3.2), **ranges) -> None:
