@@ -1,143 +1,89 @@
 """Text in which every word or every character stands on the colour of a number."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
-from matplotlib.backends.backend_agg import RendererAgg
-from matplotlib.collections import PatchCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
-from matplotlib.patches import Rectangle
+from matplotlib.font_manager import findfont, get_font
 
-from helpers.figures.sketch import Sketch
-from helpers.figures.style import INCH, MUTED, SHARPNESS
+from .sketch import Sketch
+from .style import MONOSPACED
 
 # Red, white, blue: none of the four colours with a meaning, apart for every kind of colour
 # vision, and light enough for black text on any of them (tests/test_figures.py measures both).
 SCALE = LinearSegmentedColormap.from_list("red-white-blue", ["#E8836B", "#FFFFFF", "#6BAED6"])
-MONOSPACED, PROPORTIONAL = "DejaVu Sans Mono", "DejaVu Sans"
-MARGIN = 0.08  # inches around the text
-LONGEST = 50  # so many characters fit on a line however wide they are; longer words are cut
-
-Cell = tuple[int, str, int, float, float]  # piece, its text, line, left edge, width
+SIZE, WIDE, HIGH = 10, 0.0836, 0.23  # points; inches, a character of this size and a line
+COLUMNS = 85  # characters on a line; two more have room, for line breaks
 
 
-def visible(text: str, family: str = MONOSPACED, space: str = "␣") -> str:
+def visible(text: str, space: str = "␣") -> str:
     """Return what to draw for ``text``: signs for white space, □ for what the font lacks."""
-    known = get_font(findfont(FontProperties(family=family))).get_charmap()
+    known = get_font(findfont(MONOSPACED)).get_charmap()
     marks = {" ": space, "\n": "↵", "\t": "⇥"}
     shown = (marks.get(c, c if c.isprintable() and ord(c) in known else "□") for c in text)
     return "".join(shown)
 
 
-def colored_text(
-    pieces: str | Sequence[str],
-    values: Sequence[float],
-    *,
-    label_low: str,
-    label_high: str,
-    limits: tuple[float, float] = (-1, 1),
-    size: float = 10,
-    width: float = 7.5,
-) -> Figure:
+def colored_text(pieces, values, *, label_low, label_high, limits=(-1, 1)) -> Figure:
     """Draw words or characters as a paragraph, each on a colour from red over white to blue.
 
-    Args:
-        pieces: a string is drawn character by character, monospaced, with its own line breaks;
-            a sequence of words is drawn word by word.
-        values: one number for each piece; beyond the limits the colour stays that of the limit.
-        label_low: what the lower limit, red, means (for the legend).
-        label_high: what the upper limit, blue, means.
-        limits: the values at the two ends of the scale; white is halfway.
-        size: of the letters, in points.
-        width: of the figure, in inches.
+    Parameters
+    ----------
+    pieces : str or sequence of str
+        A string is drawn character by character, with its own line breaks; a sequence of words
+        is drawn word by word, and what is longer than a line is cut.
+    values : array, (pieces,)
+        One number for each piece; beyond the limits the colour stays that of the limit.
+    label_low, label_high : str
+        What the lower limit, red, and the upper one, blue, mean.
+    limits : (float, float)
+        The values at the two ends of the scale; white is halfway.
 
-    Raises:
-        ValueError: if there is not one finite number for each piece.
+    Raises
+    ------
+    ValueError
+        If there is not one finite number for each piece.
     """
     values = np.asarray(values, dtype=float)
     if len(pieces) == 0 or values.shape != (len(pieces),) or not np.isfinite(values).all():
         raise ValueError(f"{len(pieces)} pieces need a finite value each; got {values.shape}")
-    is_string = isinstance(pieces, str)
-    style = {"family": MONOSPACED if is_string else PROPORTIONAL, "size": size}
-    measure = _ruler(FontProperties(**style))
-    place = _characters if is_string else _words
-    cells = list(place(pieces, width - 2 * MARGIN, measure))
-
-    pitch = 1.65 * size / 72  # from line to line
-    height = (cells[-1][2] + 1) * pitch + 0.45
-    sketch = Sketch(
-        width,
+    shades = SCALE((values - limits[0]) / (limits[1] - limits[0]))
+    lines, columns, lengths, texts = zip(*_cells(pieces), strict=True)
+    height = (lines[-1] + 1) * HIGH + 0.45
+    what = "characters" if isinstance(pieces, str) else "words"
+    board = Sketch(
         height,
-        f"A text of {len(pieces)} {'characters' if is_string else 'words'}, each on the colour of "
-        f"its value: red for {label_low}, white halfway, blue for {label_high}.",
+        f"A text of {len(pieces)} {what}, each on the colour of its value: red for {label_low}, "
+        f"white halfway, blue for {label_high}.",
     )
-    boxes = []
-    for _, text, line, left, wide in cells:
-        y = height - MARGIN - (line + 1) * pitch
-        boxes.append(Rectangle((MARGIN + left, y), wide, 0.88 * pitch))
-        if text:
-            x, baseline = MARGIN + left + wide / 2, y + 0.26 * pitch
-            sketch.text(x, baseline, text, va="baseline", parse_math=False, **style)
-    shades = SCALE((values - limits[0]) / (limits[1] - limits[0]))[[cell[0] for cell in cells]]
-    boxes = PatchCollection(boxes, facecolors=shades, linewidths=0, antialiased=False)
-    sketch.ax.add_collection(boxes)
-    _legend(sketch, label_low, label_high, limits)
-    return sketch.figure
+    x, wide = 0.1 + WIDE * np.array(columns), WIDE * np.array(lengths)
+    y = height - 0.08 - HIGH * (np.array(lines) + 0.5)
+    board.ax.barh(y, wide, 0.88 * HIGH, x, color=shades, antialiased=False)
+    for middle, row, text in zip(x + wide / 2, y - 0.045, texts, strict=True):
+        font = {"family": MONOSPACED, "parse_math": False, "va": "baseline"}
+        board.text(middle, row, text, SIZE, **font)
+    board.ax.imshow(np.linspace(0, 1, 256)[None], cmap=SCALE, extent=(3.0, 4.5, 0.1, 0.24))
+    board.text(2.9, 0.17, f"{label_low} ({limits[0]:g})", 9.5, ha="right", parse_math=False)
+    board.text(4.6, 0.17, f"({limits[1]:g}) {label_high}", 9.5, ha="left", parse_math=False)
+    return board.figure
 
 
-def _characters(text: str, room: float, measure: Callable[[str], float]) -> Iterator[Cell]:
-    """Give each character its cell; lines end after line breaks and else between words."""
-    wide = measure("M")
-    columns = int(room / wide) - 2  # two cells are left over for line breaks
-    line = column = i = 0
-    for word in re.findall(rf"\n{{1,2}}|[^\s]{{1,{columns}}}|[^\S\n]", text):
-        if column + len(word) > columns and word[0] != "\n":
+def _cells(pieces) -> Iterator[tuple[int, int, int, str]]:
+    """Yield line, column, length and text of each piece; lines end between words."""
+    if isinstance(pieces, str):
+        words = re.findall(rf"\n{{1,2}}|\S{{1,{COLUMNS}}}|[^\S\n]", pieces)
+        words = [[(1, visible(c, space="")) for c in word] for word in words]
+    else:
+        words = [[(len(word) + 1, visible(word))] for word in (p[: COLUMNS - 1] for p in pieces)]
+    line = column = 0
+    for word in words:
+        is_break = word[0][1] == "↵"
+        if column + sum(length for length, _ in word) > COLUMNS and not is_break:
             line, column = line + 1, 0
-        for character in word:
-            yield i, visible(character, space=""), line, column * wide, wide
-            i, column = i + 1, column + 1
-        if word[0] == "\n":
+        for length, text in word:
+            yield line, column, length, text
+            column += length
+        if is_break:
             line, column = line + 1, 0
-
-
-def _words(words: Sequence[str], room: float, measure: Callable[[str], float]) -> Iterator[Cell]:
-    """Give each word its cell, half a space wider on both sides."""
-    space = measure("n n") - measure("nn")
-    line, left = 0, 0.0
-    for i, word in enumerate(words):
-        shown = visible(word, PROPORTIONAL)
-        for start in range(0, max(len(word), 1), LONGEST):
-            part = shown[start : start + LONGEST]
-            wide = measure(part) + space
-            if left + wide > room:
-                line, left = line + 1, 0.0
-            yield i, part, line, left, wide
-            left += wide
-
-
-def _legend(sketch: Sketch, low: str, high: str, limits: tuple[float, float]) -> None:
-    """Draw the colour scale below the text, with its two ends named."""
-    signed = "+g" if limits[0] < 0 else "g"
-    ends = [f"{v:{signed}}".replace("-", "−") for v in limits]
-    style = {"size": 9.5, "ha": "left", "parse_math": False}
-    left, y, wide = MARGIN + 0.02, 0.17, 1.5
-    start = left + _ruler(FontProperties(size=style["size"]))(f"{low}  {ends[0]}") + 0.1
-    sketch.text(left, y, f"{low}  {ends[0]}", **style)
-    sketch.text(start + wide + 0.1, y, f"{ends[1]}  {high}", **style)
-    area = (start, start + wide, y - 0.07, y + 0.07)
-    sketch.ax.imshow(np.linspace(0, 1, 256)[None], cmap=SCALE, extent=area, aspect="equal")
-    border = {"fill": False, "linewidth": 0.6, "edgecolor": MUTED}
-    sketch.ax.add_patch(Rectangle((start, y - 0.07), wide, 0.14, **border))
-
-
-def _ruler(font: FontProperties) -> Callable[[str], float]:
-    """Return a function that measures the width of a text in inches, as ``show`` draws it."""
-    renderer = RendererAgg(1, 1, INCH * SHARPNESS)
-
-    def measure(text: str) -> float:
-        return renderer.get_text_width_height_descent(text, font, ismath=False)[0] / renderer.dpi
-
-    return measure

@@ -1,148 +1,201 @@
-"""A drawing board for diagrams: nodes that know their border, and arrows that end on it."""
+"""A drawing board for diagrams: nodes, arrows coloured by one rule, unfolded nets, grids."""
 
-from typing import Literal
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib import patches
-from matplotlib.colors import to_rgb
-from matplotlib.patches import Patch
+from matplotlib.patches import BoxStyle, Circle, FancyArrowPatch, FancyBboxPatch, Patch, Rectangle
+from matplotlib.path import Path
 
-from helpers.figures.style import HIDDEN, INK, INPUT, MUTED, OUTPUT, RECURRENT
+from .style import HIDDEN, INK, INPUT, MONOSPACED, MUTED, OUTPUT, RECURRENT, tint
 
-COLORS = {
-    "input": INPUT,
-    "hidden": HIDDEN,
-    "output": OUTPUT,
-    "recurrent": RECURRENT,
-    "plain": INK,
-    "muted": MUTED,
-}
-Kind = Literal["input", "hidden", "output", "recurrent", "plain", "muted"]
+LAYERS = {"x": INPUT, "h": HIDDEN, "o": OUTPUT}
+DASHES = (0, (4, 2.5))
+ARROW = {"arrowstyle": "-|>", "mutation_scale": 13, "lw": 1.8, "zorder": 2, "capstyle": "butt"}
 
 
-def tint(color: str, strength: float = 0.16) -> tuple[float, float, float]:
-    """Mix a colour with white; ``strength`` 0 is white, 1 the colour itself."""
-    return tuple(1 - strength * (1 - c) for c in to_rgb(color))
+def symbol(layer: str, step: object) -> str:
+    """Return the mathematics for a layer at a time step, as in ``$h^{(t)}$``."""
+    return f"${layer}^{{({step})}}$"
+
+
+def flow(start, end) -> str:
+    """Return the colour of an arrow, in all diagrams: it says what flows along it.
+
+    Purple leads from one time step to another, or on from what came from there. Green leads
+    into an output, blue out of an input. Everything else is ink. Points have no colour.
+    """
+    out_of, into = (getattr(node, "color", None) for node in (start, end))
+    steps = {getattr(node, "step", None) for node in (start, end)} - {None}
+    if out_of == RECURRENT or len(steps) == 2:
+        return RECURRENT
+    if into == OUTPUT:
+        return OUTPUT
+    return INPUT if out_of == INPUT else INK
 
 
 class Sketch:
-    """A white board, ``width`` x ``height`` inches, with the origin at the lower left.
+    """A white board, 7.5 inches wide, with the origin at the lower left.
 
     All lengths are inches, all text is in points, so that what is legible here is legible on
-    the page. ``alt`` is the text alternative that ``figures.show`` takes along.
+    the page. The methods that draw a node return it, for ``arrow``; its colour says what it is,
+    and it can belong to a time step.
+
+    Parameters
+    ----------
+    height : float
+        Of the figure.
+    alt : str
+        The text alternative, which ``figures.show`` takes along.
     """
 
-    def __init__(self, width: float, height: float, alt: str):
-        self.figure = plt.figure(figsize=(width, height), layout="none")
+    def __init__(self, height: float, alt: str):
+        self.figure = plt.figure(figsize=(7.5, height), layout="none")
         self.figure.alt = alt
         self.ax = self.figure.add_axes((0, 0, 1, 1))
-        self.ax.set(xlim=(0, width), ylim=(0, height), aspect="equal")
+        self.ax.set(xlim=(0, 7.5), ylim=(0, height), aspect="equal")
         self.ax.axis("off")
 
-    def circle(self, x, y, label="", kind: Kind = "hidden", radius=0.28, size=13) -> Patch:
-        """Draw a unit or a layer at one time step; returns the node for ``arrow``."""
-        patch = patches.Circle((x, y), radius)
-        return self._node(patch, x, y, label, kind, size)
+    def text(self, x, y, label, size=11, color=INK, **more) -> None:
+        """Write text or mathematics; (x, y) is its middle."""
+        look = {"ha": "center", "va": "center", "zorder": 5, "linespacing": 1.4}
+        self.ax.text(x, y, label, size=size, color=color, **look | more)
 
-    def box(self, x, y, label="", kind: Kind = "hidden", width=0.9, height=0.5, size=13) -> Patch:
-        """Draw a rounded box centred on (x, y); returns the node for ``arrow``."""
-        style = patches.BoxStyle("Round", pad=0, rounding_size=0.08)
-        patch = patches.FancyBboxPatch(
-            (x - width / 2, y - height / 2), width, height, boxstyle=style
+    def circle(self, x, y, label="", color=HIDDEN, *, radius=0.31, step=None, **font) -> Patch:
+        """Draw a unit or a layer."""
+        return self._node(Circle((x, y), radius), x, y, label, color, step, **font)
+
+    def box(self, x, y, label="", color=HIDDEN, *, width=0.9, height=0.5, step=None, **font):
+        """Draw a rounded box centred on (x, y)."""
+        corner, style = (
+            (x - width / 2, y - height / 2),
+            BoxStyle("Round", pad=0, rounding_size=0.08),
         )
-        return self._node(patch, x, y, label, kind, size)
+        patch = FancyBboxPatch(corner, width, height, boxstyle=style)
+        return self._node(patch, x, y, label, color, step, **font)
 
-    def _node(self, patch, x, y, label, kind, size):
-        color = COLORS[kind]
+    def _node(self, patch, x, y, label, color, step, size=12, ink=INK, **font) -> Patch:
+        """Put a node on the board, with what ``arrow`` and ``flow`` ask for."""
         patch.set(facecolor=tint(color), edgecolor=color, linewidth=1.6, zorder=3)
-        patch.center = (x, y)
-        self.ax.add_patch(patch)
-        if label:
-            self.text(x, y, label, size=size)
-        return patch
+        patch.set_visible(label != "…")  # a gap
+        patch.center, patch.color, patch.step = (x, y), color, step
+        self.text(x, y, label, size, ink, multialignment="right", **font)
+        return self.ax.add_patch(patch)
 
-    def text(self, x, y, label, size=11, kind: Kind = "plain", ha="center", va="center", **more):
-        """Write text or mathematics; the colour is that of ``kind``."""
-        more = {"zorder": 5, "color": COLORS[kind]} | more
-        return self.ax.text(x, y, label, size=size, ha=ha, va=va, **more)
+    def frame(self, x, y, width, height) -> Patch:
+        """Draw a dashed frame with its lower left corner at (x, y)."""
+        frame = self.box(x + width / 2, y + height / 2, color=MUTED, width=width, height=height)
+        frame.set(facecolor="none", linestyle=(0, (3, 3)), linewidth=1.2, zorder=1)
+        return frame
 
-    def arrow(
-        self,
-        start: Patch | tuple[float, float],
-        end: Patch | tuple[float, float],
-        kind: Kind = "plain",
-        label: str = "",
-        bend: float = 0.0,
-        offset: tuple[float, float] = (0.0, 0.0),
-        size: float = 12,
-        dashed: bool = False,
-    ) -> Patch:
-        """Draw an arrow from border to border; ``bend`` > 0 curves it to its right.
+    def line(self, points, color=INK, *, width=1.8, dashed=False) -> None:
+        """Draw a line through points, with square corners, behind the nodes."""
+        look = {"solid_joinstyle": "miter", "solid_capstyle": "projecting", "zorder": 2}
+        dashes = DASHES if dashed else "-"
+        self.ax.plot(*zip(*points, strict=True), color=color, lw=width, ls=dashes, **look)
 
-        ``label`` stands at the middle of the straight line plus ``offset`` (inches).
+    def arrow(self, start, end, label="", *, via=(), color=None, dashed=False) -> Patch:
+        """Draw an arrow from border to border, coloured by ``flow``.
+
+        Parameters
+        ----------
+        start, end : Patch or (x, y)
+            Nodes or points.
+        label : str
+            Stands on the left of the way, at its middle.
+        via : sequence of (x, y)
+            The corners of an arrow with corners.
+        color : str, optional
+            Only for what ``flow`` cannot know.
+        dashed : bool
+            Whether the line is dashed.
         """
-        points = [np.array(getattr(p, "center", p), float) for p in (start, end)]
-        patch = patches.FancyArrowPatch(
-            *points,
-            patchA=start if isinstance(start, Patch) else None,
-            patchB=end if isinstance(end, Patch) else None,
-            shrinkA=0,
-            shrinkB=1.5,
-            arrowstyle="-|>",
-            mutation_scale=13,
-            connectionstyle=f"arc3,rad={bend}",
-            color=COLORS[kind],
-            linewidth=1.8,
-            linestyle=(0, (4, 2.5)) if dashed else "-",
-            zorder=2,
-            joinstyle="miter",
-            capstyle="butt",
-        )
-        self.ax.add_patch(patch)
+        color = color or flow(start, end)
+        *corners, a, b = [getattr(start, "center", start), *via, getattr(end, "center", end)]
+        if corners:
+            self.line([*corners, a], color, dashed=dashed)
+        ends = {"patchA": start if a == getattr(start, "center", None) else None}
+        ends["patchB"] = end if isinstance(end, Patch) else None
+        look = ARROW | {"color": color, "linestyle": DASHES if dashed else "-"}
+        patch = FancyArrowPatch(a, b, shrinkA=0, shrinkB=1.5, **ends, **look)
         if label:
-            self.text(*(points[0] + points[1]) / 2 + offset, label, size=size, kind=kind)
-        return patch
+            way = np.subtract(b, a) / np.hypot(*np.subtract(b, a))
+            x, y = np.add(a, b) / 2 + way[::-1] * (-0.3, 0.18)
+            self.text(x, y, label, 12, color)
+        return self.ax.add_patch(patch)
 
-    def loop(self, node: Patch, label="", kind: Kind = "recurrent", reach=0.75, size=12) -> Patch:
+    def curve(self, points, color=INK) -> Patch:
+        """Draw an arrow along a Bézier curve: its start, two control points, its end."""
+        path = Path(list(points), [Path.MOVETO] + [Path.CURVE4] * 3)
+        return self.ax.add_patch(FancyArrowPatch(path=path, color=color, **ARROW))
+
+    def loop(self, node, label="") -> None:
         """Draw the edge from a node to itself on its right side: recurrence, folded."""
         x, y = node.center
-        is_box = isinstance(node, patches.FancyBboxPatch)
-        half = node.get_width() / 2 if is_box else node.radius
-        dy = 0.3 * min(node.get_height() if is_box else 2 * node.radius, 0.5)
-        inset = half if is_box else 0.94 * half  # a circle's border lies further in off-centre
-        out, back = np.array([x + inset, y + dy]), np.array([x + inset, y - dy])
-        path = patches.Path(
-            [out, (out[0] + reach, y + 3.2 * dy), (back[0] + reach, y - 3.2 * dy), back],
-            [patches.Path.MOVETO] + [patches.Path.CURVE4] * 3,
-        )
-        patch = patches.FancyArrowPatch(
-            path=path,
-            arrowstyle="-|>",
-            mutation_scale=13,
-            color=COLORS[kind],
-            linewidth=1.8,
-            zorder=2,
-        )
-        self.ax.add_patch(patch)
-        if label:
-            self.text(x + half + 0.8 * reach + 0.05, y, label, size=size, kind=kind, ha="left")
-        return patch
+        x += 0.89 * node.radius if isinstance(node, Circle) else node.get_width() / 2
+        bow = ((0, 0.14), (0.65, 0.45), (0.65, -0.45), (0, -0.14))
+        self.curve([(x + right, y + up) for right, up in bow], RECURRENT)
+        self.text(x + 0.6, y, label, 12, RECURRENT, ha="left")
 
-    def frame(self, x, y, width, height, label="", kind: Kind = "muted") -> Patch:
-        """Draw a dashed frame with its lower left corner at (x, y) and a title inside its top."""
-        patch = patches.FancyBboxPatch(
-            (x, y),
-            width,
-            height,
-            boxstyle=patches.BoxStyle("Round", pad=0, rounding_size=0.12),
-            facecolor="none",
-            edgecolor=COLORS[kind],
-            linestyle=(0, (3, 3)),
-            linewidth=1.2,
-            zorder=1,
-        )
-        self.ax.add_patch(patch)
-        if label:
-            self.text(x + width / 2, y + height - 0.18, label, size=10.5, kind=kind)
-        return patch
+    def net(self, columns, rows, *, labels=None, back=None, weights=(), draw=()) -> dict:
+        """Draw a net unfolded over its time steps, or folded where there is only one.
+
+        An arrow leads from each layer up to the next one, and from each hidden layer to itself
+        at the next step (folded: a loop).
+
+        Parameters
+        ----------
+        columns : dict of step to x
+            The time steps, from left to right. A step whose name begins with … stands for those
+            that are not drawn.
+        rows : dict of layer to y
+            The layers, from the bottom up; their first letter says what they are: x an input,
+            h hidden, o an output.
+        labels : dict of (layer, step) to str, optional
+            The nodes that are there, and what is written in them, if it is not the symbols.
+        back : sequence of (layer, layer), optional
+            The edges that lead to the next step, if not from each hidden layer to itself.
+        weights : dict of str to str
+            What stands on the edges, each named by its two layers as in ``"xh"``.
+        draw : dict of layer to function
+            What draws the nodes of a layer where it is not ``circle``.
+
+        Returns
+        -------
+        dict of (layer, step) to Patch
+            The nodes.
+        """
+        weights, draw, nodes, steps = dict(weights), dict(draw), {}, list(columns)
+        hidden = [layer for layer in rows if layer[0] == "h"]
+        full = [step for step in steps if str(step)[0] != "…"]
+        if labels is None:
+            labels = {(layer, step): "…" for layer in hidden for step in steps}
+            labels |= {(layer, step): symbol(layer, step) for layer in rows for step in full}
+        for (layer, step), label in labels.items():
+            place = (columns[step], rows[layer], label, LAYERS.get(layer[0], INK))
+            nodes[layer, step] = draw.get(layer, self.circle)(*place, step=step)
+        back = [(layer, layer) for layer in hidden] if back is None else back
+        edges = [((a, step), (b, step)) for step in full for a, b in pairwise(rows)]
+        edges += [((a, step), (b, later)) for step, later in pairwise(steps) for a, b in back]
+        for start, end in edges:
+            if start in nodes and end in nodes:
+                self.arrow(nodes[start], nodes[end], weights.get(start[0] + end[0], ""))
+        if len(steps) == 1:
+            for layer, _ in back:
+                self.loop(nodes[layer, steps[0]], weights.get(2 * layer, ""))
+        return nodes
+
+    def grid(self, x, y, shades, color, *, cell=(0.24, 0.24), entries=None) -> None:
+        """Draw a matrix, the middle of its left border at (x, y).
+
+        ``shades`` of shape (rows, columns) says how strong the tint of each cell is, 0 is white;
+        ``entries`` are written in the cells, muted in the white ones.
+        """
+        wide, high = cell
+        for (i, j), shade in np.ndenumerate(shades):
+            left, low = x + j * wide, y + (len(shades) / 2 - 1 - i) * high
+            look = {"fc": tint(color, shade), "ec": tint(color, 0.7), "lw": 0.8, "zorder": 3}
+            self.ax.add_patch(Rectangle((left, low), wide, high, **look))
+            if entries is not None:
+                ink, middle = INK if shade else MUTED, (left + wide / 2, low + high / 2)
+                self.text(*middle, entries[i][j], 9, ink, family=MONOSPACED)

@@ -9,23 +9,23 @@ from IPython.display import display
 from ipywidgets import FloatSlider, IntSlider, VBox
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from helpers.figures.style import INCH, SHARPNESS, drawn, on_the_page
-
-Range = tuple[float, float, float, float]  # lowest value, highest, step, start
+from .style import INCH, SHARPNESS, drawn, on_the_page
 
 
-def slider(
-    draw: Callable[..., str], size: tuple[float, float] = (7.5, 3.2), **ranges: Range
-) -> None:
+def slider(draw: Callable[..., str], size: tuple[float, float] = (7.5, 3.2), **ranges) -> None:
     """Show what ``draw(ax, name=start, ...)`` draws and, to a person, a slider for each name.
 
     The figure alone is what is stored, printed and read aloud. Moving a slider draws it anew.
 
-    Args:
-        draw: draws on the axes that it is given, and returns the text alternative.
-        size: of the figure, in inches.
-        ranges: for each argument of ``draw`` the lowest value, the highest, the step and the
-            start; a step of type ``int`` makes it a whole number.
+    Parameters
+    ----------
+    draw : function
+        Draws on the axes that it is given, and returns the text alternative.
+    size : (float, float)
+        Width and height of the figure in inches.
+    **ranges : (float, float, float, float)
+        For each argument of ``draw`` the lowest value, the highest, the step and the start; a
+        step of type ``int`` makes it a whole number.
     """
     fig, ax = plt.subplots(figsize=size)
     alt = draw(ax, **{name: start for name, (*_, start) in ranges.items()})
@@ -33,7 +33,11 @@ def slider(
     plt.close(fig)
     if not somebody_is_there():
         return
-    sliders = {name: _control(name, *values) for name, values in ranges.items()}
+    sliders = {}
+    for name, (low, high, step, start) in ranges.items():
+        look = {"description": name, "layout": {"width": "30em"}}
+        kind, form = (IntSlider, "d") if isinstance(step, int) else (FloatSlider, ".3f")
+        sliders[name] = kind(start, min=low, max=high, step=step, readout_format=form, **look)
     fig.set_layout_engine("none")  # it takes half of the time, and nothing shall jump
     fig.set_dpi(INCH * SHARPNESS)
     canvas = FigureCanvasAgg(fig)
@@ -48,15 +52,6 @@ def slider(
     for control in sliders.values():
         control.observe(redraw, "value")
     display(VBox(list(sliders.values())))
-
-
-def _control(name: str, low: float, high: float, step: float, start: float):
-    """Make the slider for one value, with as many digits as the step has."""
-    kind, form = FloatSlider, f".{len(f'{step:g}'.partition('.')[2])}f"
-    if isinstance(step, int):
-        kind, form = IntSlider, "d"
-    look = {"description": name, "readout_format": form, "layout": {"width": "30em"}}
-    return kind(start, min=low, max=high, step=step, **look)
 
 
 def somebody_is_there() -> bool:
