@@ -162,7 +162,8 @@ def tell(value: Any) -> str:
     value = numbers(value)
     if isinstance(value, np.ndarray):
         if value.size <= 8:
-            return short(np.array2string(value, precision=4, separator=", "), 100)
+            form = {"float_kind": "{:.5g}".format}
+            return short(np.array2string(value, separator=", ", formatter=form), 100)
         return f"numbers of shape {value.shape}"
     return short(repr(value), 100)
 
@@ -175,7 +176,7 @@ def difference(wanted: Any, came: Any, tolerance: float) -> str:
         if wanted.size > 8:
             apart = ~np.isclose(wanted, came, rtol=tolerance, atol=tolerance, equal_nan=True)
             at = tuple(int(i[0]) for i in apart.nonzero())
-            return f"at {list(at)} {wanted[at]:.4g} is wanted, {came[at]:.4g} came"
+            return f"at {list(at)} {wanted[at]:.7g} is wanted, {came[at]:.7g} came"
     if isinstance(wanted, tuple) and isinstance(came, tuple):
         if len(wanted) != len(came):
             return f"{len(wanted)} things are wanted, {len(came)} came"
@@ -194,7 +195,8 @@ def kind(value: Any) -> str:
     """Name what a thing is, with its shape where it has one."""
     shape = getattr(value, "shape", None)
     shape = f" of shape {tuple(shape)}" if isinstance(shape, tuple) else ""
-    return f"a {type(value).__name__}{shape}"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}{shape}"
 
 
 def place(error: BaseException) -> str:

@@ -22,7 +22,7 @@ class Verdict:
         return f"{ {'waiting': '…', 'hint': '✗', 'right': '✓'}[self.state] } {self.message}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Exercise:
     """An exercise; called with a learner's answer it returns a `Verdict`.
 
