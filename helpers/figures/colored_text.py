@@ -65,8 +65,9 @@ def colored_text(pieces, values, *, label_low, label_high, limits=(-1, 1)) -> Fi
         font = {"family": MONOSPACED, "parse_math": False, "va": "baseline"}
         board.text(middle, row, text, SIZE, **font)
     board.ax.imshow(np.linspace(0, 1, 256)[None], cmap=SCALE, extent=(3.0, 4.5, 0.1, 0.24))
-    board.text(2.9, 0.17, f"{label_low} ({limits[0]:g})", 9.5, ha="right", parse_math=False)
-    board.text(4.6, 0.17, f"({limits[1]:g}) {label_high}", 9.5, ha="left", parse_math=False)
+    low, high = (f"({limit:g})".replace("-", "−") for limit in limits)
+    board.text(2.9, 0.17, f"{label_low} {low}", 9.5, ha="right", parse_math=False)
+    board.text(4.6, 0.17, f"{high} {label_high}", 9.5, ha="left", parse_math=False)
     return board.figure
 
 

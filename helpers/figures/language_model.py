@@ -69,17 +69,15 @@ def character_mapping(text, char2int) -> Figure:
     )
     pitch = min(0.4, 5.8 / len(text))
     middle = 4.5 + (at - (len(text) - 1) / 2) * pitch
-    near = [i for i in range(code - 3, code + 4) if 0 <= i < len(array)]
-    entries, letters = (
-        {i: "…" if abs(i - code) == 3 else form.format(array[i], i) for i in near}
-        for form in ("{0!r}: {1}", "{0}")
-    )
+    near = {i: array[i] for i in range(code - 2, code + 3) if 0 <= i < len(array)}
+    entries = {i: f"{c!r}: {i}" for i, c in near.items()}
+    gaps = {i: "…" for i in (code - 3, code + 3) if 0 <= i < len(array)}
     way = []  # of the middle character, from top to bottom
     for y, note, color, cells, chosen, wide in (
         (3.75, "characters", INPUT, dict(enumerate(text)), at, pitch),
-        (2.9, "char2int\na dictionary", INK, entries, code, 0.72),
+        (2.9, "char2int\na dictionary", INK, entries | gaps, code, 0.72),
         (2.1, "integers", INK, dict(enumerate(codes)), at, pitch),
-        (1.1, "char_array\nan array", INK, letters, code, 0.4),
+        (1.1, "char_array\nan array", INK, near | gaps, code, 0.4),
         (0.35, "characters", OUTPUT, dict(enumerate(text)), at, pitch),
     ):
         board.text(0.1, y, note, 10.5, ha="left")
@@ -90,8 +88,9 @@ def character_mapping(text, char2int) -> Figure:
                 way.append(key)
             else:
                 key.set(edgecolor=tint(color, 0.4), facecolor="white", linewidth=1)
-            if cells is letters and label != "…":
-                board.text(x, y + 0.31, f"{i}", 9.5, ink, family=MONOSPACED)
+    for i in near:
+        ink = INK if i == code else MUTED
+        board.text(middle + (i - code) * 0.4, 1.41, f"{i}", 9.5, ink, family=MONOSPACED)
     way.insert(3, (middle, 1.5))  # above the index
     for start, end in ((0, 1), (1, 2), (2, 3), (4, 5)):
         board.arrow(way[start], way[end])

@@ -112,7 +112,7 @@ def forecasts_and_errors(inputs, truth, forecasts, errors) -> Figure:
         right.text(ahead[-1] + 0.2, height, name, color=color, size=10, va="center")
     left.axvline(0.5, color=INK, linewidth=1, linestyle=":")
     left.set(xlabel="days from now", ylabel="visitors", xticks=np.arange(-14, 1, 7))
-    left.set_ylim(top=inputs.max() + 0.4 * np.ptp(inputs))  # room for the legend
+    left.set(ylim=(None, inputs.max() + 0.4 * np.ptp(inputs)))  # room for the legend
     left.legend(loc="upper left", borderaxespad=0.1)
     right.set(xlabel="days ahead", ylabel="mean error", xticks=ahead)
     right.set(xlim=(0.8, ahead[-1] + 2.1), ylim=(0, None))
