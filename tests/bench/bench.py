@@ -15,10 +15,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 
 import nbformat
 import numpy as np
@@ -33,7 +33,7 @@ from torch.utils.data import DataLoader, random_split
 from helpers import text as helpers_text
 from helpers.batches import LengthBatches, StreamBatches
 from helpers.data import IMDB, is_sample, mysterious_island
-from helpers.training import evaluate, fit
+from helpers.training import Step, evaluate, fit
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 BATCH, WINDOW = 16, 50  # rows and characters, those of chapter 6
@@ -66,16 +66,10 @@ def seconds(work: Callable, repeat: int = 1) -> float:
     return median(times)
 
 
-def step_time(step: Callable, loader: DataLoader, steps: int) -> float:
-    """Return the mean seconds of a training step, loading included, but for the first two."""
-    batches = iter(loader)
-    return mean([seconds(lambda: step(next(batches))) for _ in range(steps)][2:])
-
-
-def epoch(model: nn.Module, chapter: dict, batches, **options) -> Callable:
-    """Return a function that trains one epoch as a chapter does."""
+def epoch(model: nn.Module, step: Callable, batches: Iterable) -> Callable:
+    """Return a function that trains a model for one epoch."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
-    return lambda: fit(model, chapter["step"], batches, epochs=1, optimizer=optimizer, **options)
+    return lambda: fit(model, step, batches, epochs=1, optimizer=optimizer, clip_norm=1.0)
 
 
 def row(what: str, theirs: float, ours: float, unit: str, mark: str) -> None:
@@ -97,60 +91,35 @@ def row_of_kernel(work: Callable) -> None:
 # --- what the literature does ----------------------------------------------------------------
 
 
-class PackedRNN(nn.Module):
-    """The layers of chapter 5, fed with packed sequences in batches as they come."""
+def reading_packed(kind: type) -> type:
+    """Return the model of chapter 5 fed with packed sequences."""
 
-    def __init__(self, n_tokens: int):
-        super().__init__()
-        self.embedding = nn.Embedding(n_tokens, 20, padding_idx=0)
-        self.lstm = nn.LSTM(20, 64, batch_first=True)
-        self.dense1, self.dense2 = nn.Linear(64, 64), nn.Linear(64, 1)
+    class Packed(kind):
+        def forward(self, tokens, lengths):
+            packed = pack_padded_sequence(
+                self.embedding(tokens), lengths, batch_first=True, enforce_sorted=False
+            )
+            _, (h, _) = self.lstm(packed)
+            return self.classify(h[-1])
 
-    def forward(self, tokens, lengths):
-        packed = pack_padded_sequence(
-            self.embedding(tokens), lengths, batch_first=True, enforce_sorted=False
-        )
-        _, (h, _) = self.lstm(packed)
-        return torch.sigmoid(self.dense2(torch.relu(self.dense1(h[-1]))))[:, 0]
+    return Packed
 
 
-def packed_step_time(ids: list, labels: list, n_tokens: int) -> float:
-    """Return the seconds of a training step on packed batches of 32 reviews."""
-
-    def collate(items):
-        sequences, labels = zip(*items, strict=True)
-        lengths = torch.tensor([len(s) for s in sequences])
-        padded = pad_sequence([torch.as_tensor(s) for s in sequences], batch_first=True)
-        return padded, lengths, torch.tensor(labels).float()
-
-    def step(batch):
-        tokens, lengths, labels = batch
-        optimizer.zero_grad()
-        F.binary_cross_entropy(model(tokens, lengths), labels).backward()
-        optimizer.step()
-
-    model = PackedRNN(n_tokens)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    data = list(zip(ids, labels, strict=True))
-    return step_time(step, DataLoader(data, 32, shuffle=True, collate_fn=collate), 40)
+def collate(items: list) -> tuple:
+    """Pad reviews as they come, of any lengths."""
+    sequences, labels = zip(*items, strict=True)
+    lengths = torch.tensor([len(s) for s in sequences])
+    padded = pad_sequence([torch.as_tensor(s) for s in sequences], batch_first=True)
+    return padded, lengths, torch.tensor(labels).float()
 
 
-def one_at_a_time(model: nn.Module, ids: np.ndarray) -> float:
-    """Return the characters a second of a loop that calls the model for every character."""
-
-    def step(windows):
-        inputs, targets = windows[:, :-1], windows[:, 1:]
-        optimizer.zero_grad()
-        state, loss = None, 0.0
-        for t in range(inputs.shape[1]):
-            logits, state = model(inputs[:, t : t + 1], state)
-            loss = loss + F.cross_entropy(logits[:, 0], targets[:, t])
-        (loss / inputs.shape[1]).backward()
-        optimizer.step()
-
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    windows = torch.as_tensor(ids).unfold(0, 41, 1)  # every window of 40, and one more each
-    return 64 * 40 / step_time(step, DataLoader(windows, 64, shuffle=True), 12)
+def one_at_a_time(model: nn.Module, windows: torch.Tensor, state: None) -> Step:
+    """A step on windows of characters that calls the model for every character."""
+    losses = []
+    for t in range(windows.shape[1] - 1):
+        logits, state = model(windows[:, t : t + 1], state)
+        losses.append(F.cross_entropy(logits[:, 0], windows[:, t + 1]))
+    return Step(torch.stack(losses).mean(), windows.shape[0] * len(losses))
 
 
 def sample_plainly(model: nn.Module, char2int: dict, char_array: np.ndarray, length: int) -> str:
@@ -173,12 +142,14 @@ def sentiment(data: dict) -> None:
     ids, labels = data["train"]
     n_tokens = len(data["vocab"].itos)
     chapter = definitions("05", n_tokens=n_tokens)
-    theirs = packed_step_time(ids, labels, n_tokens) * len(ids) / 32
+    loader = DataLoader(list(zip(ids, labels, strict=True)), 32, shuffle=True, collate_fn=collate)
+    some, model = list(islice(loader, 40)), reading_packed(chapter["SentimentRNN"])(n_tokens)
+    theirs = seconds(epoch(model, chapter["step"], some)) / len(some) * len(ids) / 32
     batches = LengthBatches(ids, labels, batch_size=32, seed=1)
     model = chapter["SentimentRNN"](n_tokens)
-    ours = seconds(epoch(model, chapter, batches))
+    ours = seconds(epoch(model, chapter["step"], batches))
     row("sentiment: an epoch of the chapter's model, batch 32", theirs, ours, "s", "20")
-    row_of_kernel(epoch(model, chapter, list(islice(batches, 100)), clip_norm=1.0))
+    row_of_kernel(epoch(model, chapter["step"], list(islice(batches, 100))))
     valid, test = (LengthBatches(*data[part], 256, shuffle=False) for part in ("valid", "test"))
     (training,) = [cell.source for cell in code_cells("05") if cell.id == "ch05-train"]
     chapter |= {"train_batches": batches, "valid_batches": valid}
@@ -192,9 +163,11 @@ def language_model(data: dict) -> None:
     char2int, char_array = data["char2int"], data["char_array"]
     chapter = definitions("06", char2int=char2int, char_array=char_array)
     model = chapter["CharacterRNN"](len(char_array))
-    theirs = one_at_a_time(model, data["ids"])
+    windows = torch.as_tensor(data["ids"]).unfold(0, 41, 1)  # every window of 40, and one more
+    some = list(islice(DataLoader(windows, 64, shuffle=True), 12))
+    theirs = len(some) * 64 * 40 / seconds(epoch(model, one_at_a_time, some))
     batches = StreamBatches(data["ids"][: 40 * BATCH * WINDOW], BATCH, WINDOW)
-    train = epoch(model, chapter, batches, clip_norm=1.0)
+    train = epoch(model, chapter["step"], batches)
     train()
     rate = batches.n_targets / seconds(train, 3)
     row("training", theirs, rate, "char/s", "2")
@@ -248,23 +221,22 @@ def growth(data: dict) -> None:
     """Print the cost per item as the work grows, with the number of cores, and the memory."""
     (ids, labels), book, char2int = data["train"], data["book"], data["char2int"]
     chapter = definitions("05", n_tokens=len(data["vocab"].itos))
-    model = chapter["SentimentRNN"](len(data["vocab"].itos))
-    costs = {}
+    model, costs = chapter["SentimentRNN"](len(data["vocab"].itos)), {}
     for part in (4, 4, 2, 1):  # the first once more: it warms up
         n = len(ids) // part
-        train = epoch(model, chapter, LengthBatches(ids[:n], labels[:n], 32, seed=1))
+        train = epoch(model, chapter["step"], LengthBatches(ids[:n], labels[:n], 32, seed=1))
         costs[n] = 1e6 * seconds(train) / sum(map(len, ids[:n]))
     print_costs("\nmicroseconds a word, training on", costs, "reviews")
     costs = {}
-    for size in (len(book), 2 * len(book), 4 * len(book)):
-        longer = book * (size // len(book))
+    for times in (1, 2, 4):
+        longer = book * times
         encode = seconds(lambda t=longer: helpers_text.encode_characters(t, char2int), 5)
-        costs[size] = 1e9 * encode / size
+        costs[len(longer)] = 1e9 * encode / len(longer)
     print_costs("nanoseconds a character, encoding", costs, "characters")
     chapter, costs = definitions("06"), {}
     model = chapter["CharacterRNN"](len(char2int))
     for size in (30_000, 60_000, 120_000):
-        train = epoch(model, chapter, StreamBatches(data["ids"][:size], BATCH, WINDOW))
+        train = epoch(model, chapter["step"], StreamBatches(data["ids"][:size], BATCH, WINDOW))
         costs[size] = 1e6 * seconds(train) / size
     print_costs("microseconds a character, training on", costs, "characters")
     for n in range(1, torch.get_num_threads() + 1):

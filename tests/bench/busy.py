@@ -33,39 +33,31 @@ def measure(chapter: str) -> float:
 
     from helpers.batches import LengthBatches, StreamBatches
 
+    names = definitions(chapter, n_tokens=20_000)
     torch.manual_seed(1)
     if chapter == "03":
-        names = definitions(chapter)
-        model = names["Reader"](nn.RNN, n_in=8, n_out=4)
-        task, loss = names["recall"], nn.functional.cross_entropy
-        return seconds(lambda: names["train"](model, task, 40, loss, steps=100, lr=0.003), 3)
+        model, loss = names["Reader"](nn.RNN, n_in=8, n_out=4), nn.functional.cross_entropy
+        return seconds(lambda: names["train"](model, names["recall"], 40, loss, 100, 0.003), 3)
     if chapter == "05":
-        lengths = torch.randn(60 * 32).mul(0.6).add(5.3).exp().int().clamp(10, 1000)
-        reviews = [torch.randint(2, 20_000, (n,)).numpy() for n in lengths]  # like those of IMDb
+        lengths = torch.randn(60 * 32).mul(0.6).add(5.3).exp().int().clamp(10, 1000)  # as IMDb's
+        reviews = [torch.randint(2, 20_000, (n,)).numpy() for n in lengths]
         batches = LengthBatches(reviews, [0.0] * len(reviews), 32, seed=1)
-        names = definitions(chapter, n_tokens=20_000)
         model = names["SentimentRNN"](20_000)
     else:
-        batches = StreamBatches(
-            torch.randint(80, (50 * BATCH * WINDOW + 1,)).numpy(), BATCH, WINDOW
-        )
-        names = definitions(chapter)
-        model = names["CharacterRNN"](80)
-    return seconds(epoch(model, names, batches, clip_norm=1.0), 3)
+        ids = torch.randint(80, (50 * BATCH * WINDOW + 1,)).numpy()
+        batches, model = StreamBatches(ids, BATCH, WINDOW), names["CharacterRNN"](80)
+    return seconds(epoch(model, names["step"], batches), 3)
 
 
 def main():
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    print(
-        f"\n| beside {cores} processes that keep {cores} cores busy | quiet | busy | times | mark |"
-    )
+    cores = os.cpu_count()
+    print(f"\n| beside {cores} processes that never rest | quiet | busy | times | mark |")
     print("|---|---|---|---|---|")
     for chapter, (what, mark) in PIECES.items():
         command = [sys.executable, __file__, chapter]
         quiet = float(subprocess.check_output(command))
-        others = [
-            subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(cores)
-        ]
+        endless = [sys.executable, "-c", "while True: pass"]
+        others = [subprocess.Popen(endless) for _ in range(cores)]
         try:
             time.sleep(1)
             busy = float(subprocess.check_output(command))
