@@ -1,7 +1,6 @@
 """The exercises of chapter 5, *Sentiment of film reviews*."""
 
 from collections import defaultdict
-from functools import partial
 from itertools import chain, groupby
 from math import inf
 from operator import getitem
@@ -28,16 +27,10 @@ def _look_up(unknown=1, rare=1, shift=0, get=lambda stoi, token: stoi.get(token,
 
 
 def _tokens():
-    stoi = {"naïve": 5, "good": 4, "the": 2, "<unk>": 1, "10": 6, "film": 3, "<pad>": 0}
-    rng = np.random.default_rng(0)
-    return [
-        (
-            rng.choice([*list(stoi)[:-1], "zzyzx", "Good"], n).tolist(),
-            defaultdict(lambda: 1, stoi),
-            limit,
-        )
-        for n, limit in ((3, 4), (1, 3), (2, 7), (7, 6), (8, 5), (4, 99), (6, 2), (2000, 4))
-    ]
+    stoi = {"<pad>": 0, "naïve": 5, "good": 4, "the": 2, "<unk>": 1, "10": 6, "film": 3}
+    words, rng = [*stoi, "zzyzx", "Good"][1:], np.random.default_rng(0)
+    for n, limit in ((3, 4), (1, 3), (2, 7), (7, 6), (8, 5), (4, 99), (6, 2), (2000, 4)):
+        yield rng.choice(words, n).tolist(), defaultdict(lambda: 1, stoi), limit
 
 
 to_ids = Exercise(
@@ -45,10 +38,7 @@ to_ids = Exercise(
     says="Unknown and rare words share the number 1, and the vocabulary is as long as before.",
     cases=_tokens,
     mistakes=(
-        (
-            _look_up(get=getitem),
-            "The numbers are right, but stoi[word] inserts a new word: it grew.",
-        ),
+        (_look_up(get=getitem), "The numbers are right, but stoi[word] inserts what is missing."),
         (
             lambda tokens, stoi, limit: _look_up()([t for t in tokens if t in stoi], stoi, limit),
             "Unknown words are left out: nobody will read them, not even as <unk>.",
@@ -126,11 +116,7 @@ by_length = Exercise(
             "The lengths are those after padding. Measure before you pad.",
         ),
         (_cut(stay="lengths"), "The lengths stayed in the order of before: they are others'."),
-        (
-            _cut(stay="labels"),
-            "The labels stayed in the order of before, they did not move with the reviews. A model "
-            "trained on this learns nothing, and nothing crashes.",
-        ),
+        (_cut(stay="labels"), "The labels stayed in the order of before: nobody learns from them."),
     ),
 )
 
@@ -156,23 +142,18 @@ accuracy = Exercise(
     says="Every review counts once, and the border between the classes is logit 0.",
     cases=_graded,
     mistakes=(
+        (lambda b: np.mean([_count()([x]) for x in b]), "In a small batch a review weighs more."),
+        (_count(lambda z: z > 0), "(batch, 1) beside (batch,): a square, each with each."),
         (
-            lambda b: np.mean([_count()([one]) for one in b]),
-            "A mean of means: reviews in small batches weigh more.",
-        ),
-        (
-            _count(lambda z: z > 0),
-            "(batch, 1) compared with (batch,) is a square, without an error.",
+            lambda b: np.mean([((z > 0) == y).double().mean() for z, y in b]),
+            "Each logit is compared with each label. Look at the shape of the comparison.",
         ),
         (_count(lambda z: z[:, 0] > 0.5), "The border is 0.5: that is for probabilities."),
         (_count(lambda z: z[:, 0] <= 0), "This is the share of wrong answers."),
         (lambda batches: 100 * _count()(batches), "In percent; a share lies between 0 and 1."),
         (_count(lambda z: z.sigmoid()[:, 0] > 0), "All count as positive: sigmoids are above 0."),
         (_count(lambda z: z.argmax(1)), "All count as negative: argmax of one column is 0."),
-        (
-            _count(lambda z: z[:, 0].round()),
-            "Rounded and compared: 3.0 is positive, but it is not 1.",
-        ),
+        (_count(lambda z: z[:, 0].round()), "Rounded: 3.0 is not 1, but it is positive."),
         (_count(part=slice(-1, None)), "This is the accuracy of the last batch alone."),
         (_count(part=slice(1)), "Of the first batch alone: a return inside the loop?"),
     ),
@@ -225,13 +206,17 @@ def _last(lstm, x, lengths):
 
 
 class _Reader(nn.Module):
-    def __init__(self, n_tokens, read=_last, end=None):
+    def __init__(self, n_tokens, read, end):
         super().__init__()
         self.embedding, self.lstm = nn.Embedding(n_tokens, 8, 0), nn.LSTM(8, 8, batch_first=True)
-        self.dense, self.read, self.end = nn.Linear(8, 1), read, end or nn.Identity()
+        self.dense, self.read, self.end = nn.Linear(8, 1), read, end
 
     def forward(self, tokens, lengths):
         return self.end(self.dense(self.read(self.lstm, self.embedding(tokens), lengths))[:, 0])
+
+
+def _build(read=_last, end=lambda z: z):
+    return lambda n_tokens: _Reader(n_tokens, read, end)
 
 
 def _read(model, tokens, lengths):
@@ -305,29 +290,20 @@ def _is_sound(build, n_tokens=2000):
 
 
 sound_reader = Exercise(
-    right=_Reader,
+    right=_build(),
     says="A sound reader: one logit a review, untouched by padding and by company, and the order "
     "counts. How good it is, the validation part will tell.",
     judge=_is_sound,
     mistakes=(
-        (partial(_Reader, read=lambda lstm, x, n: lstm(x)[0][:, -1]), "columns of padding change"),
-        (
-            partial(_Reader, read=lambda lstm, x, n: _last(lstm, F.dropout(x), n)),
-            "answers change from call to call",
-        ),
-        (partial(_Reader, read=lambda lstm, x, n: _last(lstm, x, n - 1)), "Word 30 of 30 has no"),
-        (partial(_Reader, read=lambda lstm, x, n: _last(lstm, x[:, 1:], n - 1)), "Word 1 of 30"),
-        (
-            partial(_Reader, read=lambda lstm, x, n: _last(lstm, x.flip(0), n)),
-            "another answer alone",
-        ),
-        (
-            partial(_Reader, read=lambda lstm, x, n: lstm(x.sum(1, keepdim=True))[0][:, 0]),
-            "all words but the first and the last",
-        ),
-        (partial(_Reader, end=torch.sigmoid), "no answer lies beyond -1"),
-        (partial(_Reader, end=F.logsigmoid), "no answer lies beyond 1"),
-        (partial(_Reader, end=lambda z: z[:, None]), "one logit each is expected"),
-        (partial(_Reader, end=torch.detach), "No gradient flows back"),
+        (_build(lambda lstm, x, n: lstm(x)[0][:, -1]), "columns of padding change"),
+        (_build(lambda lstm, x, n: _last(lstm, F.dropout(x), n)), "dropout without training=?"),
+        (_build(lambda lstm, x, n: _last(lstm, x, n - 1)), "Word 30 of 30 has no effect"),
+        (_build(lambda lstm, x, n: _last(lstm, x[:, 1:], n - 1)), "Word 1 of 30 has no effect"),
+        (_build(lambda lstm, x, n: _last(lstm, x.flip(0), n)), "another answer alone"),
+        (_build(lambda lstm, x, n: lstm(x.sum(1)[:, None])[0][:, 0]), "all words but the first"),
+        (_build(end=torch.sigmoid), "no answer lies beyond -1"),
+        (_build(end=F.logsigmoid), "no answer lies beyond 1"),
+        (_build(end=lambda z: z[:, None]), "one logit each is expected"),
+        (_build(end=torch.detach), "No gradient flows back"),
     ),
 )
