@@ -174,7 +174,7 @@ CALLS = [
     ("time_series", DAYS),
     ("task_shapes",),
     ("forecasts_and_errors", DAYS, DAYS[:3], {"a": DAYS[1:4]}, ERRORS),
-    ("influence_patterns", {name: np.tri(4) > 0 for name in "abcd"}),
+    ("influence_patterns", {"a": np.ones((1, 6)), "b": np.ones((5, 1)), "c": np.tri(6)}),
     ("feedforward_and_recurrent",),
     ("folded_and_unfolded",),
     ("weight_matrices", 5, 2, 1),

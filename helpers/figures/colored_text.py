@@ -62,8 +62,7 @@ def colored_text(pieces, values, *, label_low, label_high, limits=(-1, 1)) -> Fi
     y = height - 0.08 - HIGH * (np.array(lines) + 0.5)
     board.ax.barh(y, wide, 0.88 * HIGH, x, color=shades, antialiased=False)
     for middle, row, text in zip(x + wide / 2, y - 0.045, texts, strict=True):
-        font = {"family": MONOSPACED, "parse_math": False, "va": "baseline"}
-        board.text(middle, row, text, SIZE, **font)
+        board.text(middle, row, text, SIZE, family=MONOSPACED, parse_math=False, va="baseline")
     board.ax.imshow(np.linspace(0, 1, 256)[None], cmap=SCALE, extent=(3.0, 4.5, 0.1, 0.24))
     low, high = (f"({limit:g})".replace("-", "−") for limit in limits)
     board.text(2.9, 0.17, f"{label_low} {low}", 9.5, ha="right", parse_math=False)

@@ -131,18 +131,19 @@ def influence_patterns(patterns) -> Figure:
     Parameters
     ----------
     patterns : dict of str to array of bool, (outputs, inputs)
-        Four grids by their titles, with at most four outputs.
+        Four grids by their titles.
     """
     patterns = {name: np.asarray(pattern) for name, pattern in patterns.items()}
     widths = [pattern.shape[1] + 2 for pattern in patterns.values()]
-    fig, axes = plt.subplots(1, 4, figsize=(7.5, 2.5), width_ratios=widths, sharey=True)
+    fig, axes = plt.subplots(1, len(patterns), figsize=(7.5, 2.5), width_ratios=widths)
+    most = max(len(pattern) for pattern in patterns.values())
     for ax, (name, pattern) in zip(axes, patterns.items(), strict=True):
         for (output, step), moves in np.ndenumerate(pattern):
             face, edge = (OUTPUT, OUTPUT) if moves else ("white", "#BBBBBB")
             ax.plot(step + 1, output + 1, "s", markersize=11, mfc=face, mec=edge)
-        last = pattern.shape[1]
-        ax.set(xlim=(0.3, last + 0.7), xticks=range(1, last + 1), xlabel="input", title=name)
-        ax.set(ylim=(4.7, 0.3), yticks=range(1, 5), aspect="equal")
+        rows, columns = (range(1, size + 1) for size in pattern.shape)
+        ax.set(title=name, xlabel="input", xticks=columns, yticks=rows, aspect="equal")
+        ax.set(xlim=(0.3, len(columns) + 0.7), ylim=(most + 0.7, 0.3))
         ax.grid(visible=False)
     axes[0].set_ylabel("output")
     told = [f"{name}: {p.sum():g} of {p.size} filled" for name, p in patterns.items()]

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.patches import BoxStyle, Circle, FancyArrowPatch, FancyBboxPatch, Patch, Rectangle
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Patch, Rectangle
 from matplotlib.path import Path
 
 from .style import HIDDEN, INK, INPUT, MONOSPACED, MUTED, OUTPUT, RECURRENT, tint
@@ -67,10 +67,7 @@ class Sketch:
 
     def box(self, x, y, label="", color=HIDDEN, *, width=0.9, height=0.5, step=None, **font):
         """Draw a rounded box centred on (x, y)."""
-        corner, style = (
-            (x - width / 2, y - height / 2),
-            BoxStyle("Round", pad=0, rounding_size=0.08),
-        )
+        corner, style = (x - width / 2, y - height / 2), "round,pad=0,rounding_size=0.08"
         patch = FancyBboxPatch(corner, width, height, boxstyle=style)
         return self._node(patch, x, y, label, color, step, **font)
 
