@@ -138,7 +138,7 @@ def next_character(chunk, characters, probabilities) -> Figure:
     held = _bars(board, 4.9, 1.55, characters, probabilities, top=6, chosen=chunk[-1], longest=1.9)
     chance = max(probabilities[characters.index(chunk[-1])], 1e-12)
     note = (
-        f"After the last input the model gives\n{len(characters)} probabilities; the largest "
+        f"After the last input the model gives\n{len(characters)} probabilities; those shown "
         f"hold {held:.2f}.\nThe target says which one counts:\n"
         f"loss $= -\\ln\\,{chance:.2g} = {-np.log(chance):.2f}$"
     )
