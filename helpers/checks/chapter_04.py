@@ -1,6 +1,7 @@
 """Checks of chapter 4: states, parameters, the order of blocks, open gates, a latch, peepholes."""
 
 import math
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,39 +11,30 @@ from helpers.checks.answers import Hint, numbers, short, tell
 from helpers.checks.exercise import Exercise
 
 
-# 4.1: the hidden state of the top layer after the last step
-def _read(pick):
-    def last_layer_state(lstm, x):
-        out, (h_n, c_n) = lstm(x)
-        return pick(out, h_n, c_n)
-
-    return last_layer_state
-
-
+# 4.1: the hidden state of the top layer after the last step; lstm(x) is out, (h_n, c_n)
 def _lstm(layers, batch, steps, n_in, hidden, dtype=torch.float32):
     lstm = nn.LSTM(n_in, hidden, layers, batch_first=True, dtype=dtype)
     return lstm, torch.randn(batch, steps, n_in, dtype=dtype)
 
 
 last_layer_state = Exercise(
-    right=_read(lambda out, h, c: h[-1]),
+    right=lambda lstm, x: lstm(x)[1][0][-1],
     cases=lambda: [
         *[_lstm(2, 4, 6, 3, 5), _lstm(1, 1, 3, 2, 4), _lstm(3, 1, 1, 1, 2), _lstm(5, 3, 3, 4, 3)],
         *[_lstm(1, 6, 2, 5, 6), _lstm(3, 3, 12, 2, 2), _lstm(2, 2, 7, 2, 1, torch.float64)],
     ],
     says="One state per sequence, (batch, hidden): the top layer's h after the last step.",
     mistakes=(
-        (_read(lambda out, h, c: c[-1]), "This is C of the top layer. What a cell shows is h."),
-        (_read(lambda out, h, c: c[0]), "This is C, and of the layer at the bottom."),
-        (_read(lambda out, h, c: h[0]), "This is the layer at the bottom; h_n begins with it."),
-        (_read(lambda out, h, c: h), "This is h_n with all its layers. Only one is asked for."),
-        (_read(lambda out, h, c: c), "This is c_n, C of all layers. The visible state is h."),
-        (_read(lambda out, h, c: (h, c)), "This is the pair h_n, c_n. Take the top layer of h_n."),
-        (_read(lambda out, h, c: out), "This is h after every step. Only the last is asked for."),
-        (_read(lambda out, h, c: out[-1]), "This is the last sequence: batch comes first here."),
-        (_read(lambda out, h, c: h[:, -1]), "This is the last sequence: h_n begins with layers."),
-        (_read(lambda out, h, c: out[:, 0]), "This is h after the first step, not the last."),
-        (_read(lambda out, h, c: out.mean(1)), "This is a mean over all steps, not the last one."),
+        (lambda lstm, x: lstm(x)[1][1][-1], "This is C of the top layer. What a cell shows is h."),
+        (lambda lstm, x: lstm(x)[1][0][0], "This is the layer at the bottom; h_n begins with it."),
+        (lambda lstm, x: lstm(x)[1][0], "This is h_n with all its layers. Only one is asked for."),
+        (lambda lstm, x: lstm(x)[1], "This is the pair h_n, c_n. Take the top layer of h_n."),
+        (
+            lambda lstm, x: lstm(x)[1][0][:, -1],
+            "This is the last sequence: h_n starts with layers.",
+        ),
+        (lambda lstm, x: lstm(x)[0], "This is h after every step. Only the last is asked for."),
+        (lambda lstm, x: lstm(x)[0][-1], "This is the last sequence: batch comes first here."),
         (lambda lstm, x: lstm(x[:, -1:])[1][0][-1], "The last step was read without the others."),
     ),
 )
@@ -69,7 +61,6 @@ parameter_count = Exercise(
         (_count(lambda d, H: H * d + H * H + H), "PyTorch keeps two vectors of biases per block."),
         (_count(lambda d, H: H * d + H * H), "The biases are missing."),
         (_count(lambda d, H: H * d + 2 * H), "The edge from h to h is missing: a square matrix."),
-        (_count(lambda d, H: H * d + H), "That is the input alone. The state enters every block."),
         (_count(lambda d, H: H * d + d * d + 2 * H), "From h to h the matrix is H x H, not d x d."),
         (_count(lambda d, H: d * H + d * d + 2 * d), "d and H are exchanged."),
     ),
@@ -77,27 +68,23 @@ parameter_count = Exercise(
 
 
 # 4.3: rows stacked as i, o, f, g into PyTorch's order i, f, g, o
-def _stack(order):
-    def from_iofg(W):
-        blocks = dict(zip("iofg", W.chunk(4), strict=True))
-        return torch.cat([blocks[name] for name in order])
-
-    return from_iofg
+def _stack(W, order="ifgo"):
+    blocks = dict(zip("iofg", W.chunk(4), strict=True))
+    return torch.cat([blocks[name] for name in order])
 
 
 from_iofg = Exercise(
-    right=_stack("ifgo"),
+    right=_stack,
     cases=lambda: [
         *[(torch.randn(4 * H, n),) for H, n in ((2, 3), (1, 1), (3, 12), (4, 16), (5, 1))],
         *[(torch.randn(28, 4, dtype=torch.float64),), (torch.randn(8, 12).T,)],
     ],
     says="The same rows, gate by gate in PyTorch's order: i, f, g, o.",
     mistakes=(
-        (_stack("iofg"), "The rows came back in the order in which they went in."),
-        (_stack("igof"), "Each block moved the wrong way: which of the given blocks is f?"),
-        (_stack("ifog"), "i and f are in place, the other two are not. PyTorch puts o last."),
-        (_stack("figo"), "The forget gate stands first. PyTorch begins with the input gate."),
-        (lambda W: _stack("ifgo")(W).T, "The blocks are right, but rows became columns."),
+        (partial(_stack, order="iofg"), "The rows came back in the order in which they went in."),
+        (partial(_stack, order="igof"), "Each block moved the wrong way: which given block is f?"),
+        (partial(_stack, order="ifog"), "i and f are in place. PyTorch puts o last."),
+        (lambda W: _stack(W).T, "The blocks are right, but rows became columns."),
         (
             lambda W: W.reshape(-1, 4, W.shape[1]).transpose(0, 1).reshape(W.shape),
             "The blocks are torn apart: each gate owns as many rows in a row as there are units.",
@@ -188,18 +175,14 @@ latch = Exercise(
 
 
 # 4.6: one step of an LSTM whose gates look at the cell state
-def _peep(rows=(0, 1, 2), inner=1, candidate=0, old=0, new=1):
-    """Build a step from the rows of p for i, f, o and from who looks (1) or does not (0)."""
-
-    def peephole_step(x, h, C, W_ih, W_hh, b, p):
-        i, f, g, o = (x @ W_ih.T + h @ W_hh.T + b).chunk(4, dim=1)
-        p_i, p_f, p_o = p[list(rows)]
-        i, f = torch.sigmoid(i + inner * p_i * C), torch.sigmoid(f + inner * p_f * C)
-        g, o = torch.tanh(g + candidate * p_i * C), o + old * p_o * C
-        C = f * C + i * g
-        return torch.sigmoid(o + new * p_o * C) * torch.tanh(C), C
-
-    return peephole_step
+def _peep(x, h, C, W_ih, W_hh, b, p, inner=1, old=0, new=1):
+    """Make the step; `inner`, `old` and `new` say who looks (1) and who does not (0)."""
+    i, f, g, o = (x @ W_ih.T + h @ W_hh.T + b).chunk(4, dim=1)
+    p_i, p_f, p_o = p
+    i, f = torch.sigmoid(i + inner * p_i * C), torch.sigmoid(f + inner * p_f * C)
+    o = o + old * p_o * C
+    C = f * C + i * torch.tanh(g)
+    return torch.sigmoid(o + new * p_o * C) * torch.tanh(C), C
 
 
 def _inputs(batch, n_in, H, dtype=torch.float32):
@@ -208,7 +191,7 @@ def _inputs(batch, n_in, H, dtype=torch.float32):
 
 
 peephole_step = Exercise(
-    right=_peep(),
+    right=_peep,
     cases=lambda: [
         *[_inputs(2, 3, 5), _inputs(1, 1, 1), _inputs(1, 4, 2), _inputs(5, 2, 5)],
         *[_inputs(4, 5, 3), _inputs(7, 1, 4, torch.float64)],
@@ -216,12 +199,10 @@ peephole_step = Exercise(
     parts=("h", "C"),
     says="The gates look: i and f at the old cell state, o at the new one.",
     mistakes=(
-        (_peep(inner=0, new=0), "This is the step without peepholes: p has no effect."),
-        (_peep(old=1, new=0), "The output gate acts last: it can look at the new cell state."),
-        (_peep(new=0), "The output gate looks, too: at the cell state that has just been made."),
-        (_peep(inner=0), "The input and the forget gate look, too: at the old cell state."),
-        (_peep(rows=(1, 0, 2)), "Two peepholes are exchanged: the rows of p are i, f, o."),
-        (_peep(candidate=1), "The candidate looks as well. It is no gate and has no peephole."),
-        (lambda *given: _peep()(*given)[::-1], "h and C came back in the other order."),
+        (partial(_peep, inner=0, new=0), "This is the step without peepholes: p has no effect."),
+        (partial(_peep, old=1, new=0), "The output gate acts last: it can look at the new C."),
+        (partial(_peep, new=0), "The output gate looks, too: at the new cell state."),
+        (partial(_peep, inner=0), "The input and the forget gate look, too: at the old C."),
+        (lambda *given: _peep(*given)[::-1], "h and C came back in the other order."),
     ),
 )
