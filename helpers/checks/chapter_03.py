@@ -86,7 +86,7 @@ clip_by_norm = Exercise(
     right=_clip,
     cases=lambda: [
         ([torch.tensor([3.0, -4.0])], 4.5),
-        ([torch.tensor([3.0, -4.0])], 5.0),
+        ([torch.tensor([1.2]), torch.tensor([[-1.6, 0.0]])], 3.0),
         (_gradients(1, (4, 3), (4,), (4, 4), (1,)), 3.5),
         (_gradients(2, (2, 2), (2, 2), dtype=torch.float64), 0.7),
         (_gradients(0.01, (3,), (3, 5)), 1.0),

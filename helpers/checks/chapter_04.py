@@ -29,10 +29,7 @@ last_layer_state = Exercise(
         (lambda lstm, x: lstm(x)[1][0][0], "This is the layer at the bottom; h_n begins with it."),
         (lambda lstm, x: lstm(x)[1][0], "This is h_n with all its layers. Only one is asked for."),
         (lambda lstm, x: lstm(x)[1], "This is the pair h_n, c_n. Take the top layer of h_n."),
-        (
-            lambda lstm, x: lstm(x)[1][0][:, -1],
-            "This is the last sequence: h_n starts with layers.",
-        ),
+        (lambda lstm, x: lstm(x)[1][0][:, -1], "This is one sequence: h_n begins with layers."),
         (lambda lstm, x: lstm(x)[0], "This is h after every step. Only the last is asked for."),
         (lambda lstm, x: lstm(x)[0][-1], "This is the last sequence: batch comes first here."),
         (lambda lstm, x: lstm(x[:, -1:])[1][0][-1], "The last step was read without the others."),
