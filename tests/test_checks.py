@@ -63,6 +63,7 @@ def test_hints_differ(name):
 @pytest.mark.parametrize("name", [name for name, record in EXERCISES.items() if record.cases])
 def test_cases_tell_mistakes_from_the_right_answer(name):
     record = EXERCISES[name]
+    answers.start_clock()
     right = engine.outcomes(record, record.right)
     assert len(right) >= 6
     assert not any(outcome.error for outcome in right)
@@ -193,7 +194,7 @@ WRONG = {
     "long": (lambda x, n: exec("raise ValueError('a' * 9999)"), "ValueError"),
     "word": (lambda x, n: "word", "'word' came"),
     "ragged": (lambda x, n: [[1, 2], [3]], "came"),
-    "not a number": (lambda x, n: (x[:n], x[n:] * torch.nan), "nan came"),
+    "not a number": (lambda x, n: (x[:n], x[n:] * torch.nan), "nan] came"),
     "huge": (lambda x, n: 10**400, "came"),
     "a class": (dict, "TypeError"),
 }
