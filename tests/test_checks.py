@@ -195,7 +195,7 @@ WRONG = {
     "long": (lambda x, n: exec("raise ValueError('a' * 9999)"), "ValueError"),
     "word": (lambda x, n: "word", "'word' came"),
     "ragged": (lambda x, n: [[1, 2], [3]], "came"),
-    "not a number": (lambda x, n: (x[:n], x[n:] * torch.nan), "[nan, nan, nan] came"),
+    "not a number": (lambda x, n: (x[:n], x[n:] * torch.nan), "nan] came"),
     "huge": (lambda x, n: 10**400, "came"),
     "a class": (dict, "TypeError"),
 }

@@ -38,7 +38,7 @@ to_ids = Exercise(
     says="Unknown and rare words share the number 1, and the vocabulary is as long as before.",
     cases=_tokens,
     mistakes=(
-        (_look_up(get=getitem), "The numbers are right, but stoi[word] inserts what is missing."),
+        (_look_up(get=getitem), "The numbers are right, the input changed: stoi[word] inserts."),
         (
             lambda tokens, stoi, limit: _look_up()([t for t in tokens if t in stoi], stoi, limit),
             "Unknown words are left out: nobody will read them, not even as <unk>.",
@@ -49,7 +49,7 @@ to_ids = Exercise(
         (_look_up(0), "Unknown words became 0: that is padding, the model takes it for the end."),
         (_look_up(1, 0), "Rare words became 0, padding. They should look like unknown words."),
         (_look_up(shift=inf), "The limit has no effect: numbers above it get through."),
-        (_look_up(shift=1), "The limit itself gets through: so many rows are counted from 0."),
+        (_look_up(shift=1), "The limit itself gets through; the last row is limit - 1."),
         (_look_up(rare=None), "Rare words became limit - 1: one frequent word that they are not."),
     ),
 )
@@ -115,8 +115,8 @@ by_length = Exercise(
             lambda *given: [(t, n * 0 + t.shape[1], y) for t, n, y in _cut()(*given)],
             "The lengths are those after padding. Measure before you pad.",
         ),
-        (_cut(stay="lengths"), "The lengths stayed in the order of before: they are others'."),
-        (_cut(stay="labels"), "The labels stayed in the order of before: nobody learns from them."),
+        (_cut(stay="lengths"), "The lengths did not move along: they belong to other reviews."),
+        (_cut(stay="labels"), "The labels did not move along: no error, and nothing is learned."),
     ),
 )
 
@@ -142,13 +142,19 @@ accuracy = Exercise(
     says="Every review counts once, and the border between the classes is logit 0.",
     cases=_graded,
     mistakes=(
-        (lambda b: np.mean([_count()([x]) for x in b]), "In a small batch a review weighs more."),
-        (_count(lambda z: z > 0), "(batch, 1) beside (batch,): a square, each with each."),
+        (
+            lambda batches: np.mean([_count()([batch]) for batch in batches]),
+            "The mean of the batches' accuracies: in a small batch a review weighs more.",
+        ),
+        (
+            _count(lambda z: z > 0),
+            "(batch, 1) is compared with (batch,), each with each: a square, without an error.",
+        ),
         (
             lambda b: np.mean([((z > 0) == y).double().mean() for z, y in b]),
             "Each logit is compared with each label. Look at the shape of the comparison.",
         ),
-        (_count(lambda z: z[:, 0] > 0.5), "The border is 0.5: that is for probabilities."),
+        (_count(lambda z: z[:, 0] > 0.5), "The border is at 0.5: right for probabilities."),
         (_count(lambda z: z[:, 0] <= 0), "This is the share of wrong answers."),
         (lambda batches: 100 * _count()(batches), "In percent; a share lies between 0 and 1."),
         (_count(lambda z: z.sigmoid()[:, 0] > 0), "All count as positive: sigmoids are above 0."),
@@ -237,10 +243,9 @@ def _train(model, tokens, lengths):
     """Train until an answer is below -1, then until one is above 1."""
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     for aim in (-1, 1):
-        for step in range(201):
-            model.train(step % 10 > 0)
-            logits = _read(model, tokens, lengths)
-            if step and step % 10 == 0 and (aim * logits > 1).any():
+        for step in range(200):
+            logits = _read(model.train(), tokens, lengths)
+            if step > 9 and (aim * logits > 1).any():
                 break
             if not logits.requires_grad:
                 raise Hint("No gradient flows back from the answer: a detach() or no_grad?")
@@ -277,9 +282,9 @@ def _is_sound(build, n_tokens=2000):
     if not same(_read(model, F.pad(tokens, (0, 6)), lengths)):
         raise Hint("Six more columns of padding change the answers: what reads the zeros?")
     if not same(torch.cat(alone)):
-        raise Hint("A review gets another answer alone than beside others: is the batch the time?")
+        raise Hint("A review gets another answer alone than in company: batch taken for time?")
     if same(_read(model, turned, lengths)):
-        raise Hint("Turn around all words but the first and the last: no answer changes.")
+        raise Hint("With the inner words turned around no answer changes: order has no effect.")
     model.zero_grad()
     _read(model, words, torch.full((64,), 30)).sum().backward()
     grads = [p.grad.to_dense() for p in model.parameters() if p.grad is not None]
@@ -300,7 +305,7 @@ sound_reader = Exercise(
         (_build(lambda lstm, x, n: _last(lstm, x, n - 1)), "Word 30 of 30 has no effect"),
         (_build(lambda lstm, x, n: _last(lstm, x[:, 1:], n - 1)), "Word 1 of 30 has no effect"),
         (_build(lambda lstm, x, n: _last(lstm, x.flip(0), n)), "another answer alone"),
-        (_build(lambda lstm, x, n: lstm(x.sum(1)[:, None])[0][:, 0]), "all words but the first"),
+        (_build(lambda lstm, x, n: lstm(x.sum(1)[:, None])[0][:, 0]), "order has no effect"),
         (_build(end=torch.sigmoid), "no answer lies beyond -1"),
         (_build(end=F.logsigmoid), "no answer lies beyond 1"),
         (_build(end=lambda z: z[:, None]), "one logit each is expected"),

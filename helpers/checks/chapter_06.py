@@ -167,7 +167,10 @@ nats_per_character = Exercise(
     says="Each character counts once, with all that was read before it, and with no dropout.",
     cases=_readings,
     mistakes=(
-        (_measure(lambda s, n, c: np.mean(s / n), carry=False), "No state, and a mean of means."),
+        (
+            _measure(lambda s, n, c: np.mean(s / n), carry=False),
+            "Two things: the state is not carried, and each window weighs the same.",
+        ),
         (_measure(carry=False), "Every window starts with an empty memory: hand the state on."),
         (_measure(lambda s, n, c: np.mean(s / n)), "In a short window a character weighs more."),
         (_measure(lambda s, n, c: sum(s) / sum(c)), "Targets of -100 count in what you divide by."),
@@ -254,14 +257,17 @@ nucleus = Exercise(
     mistakes=(
         (_nucleus(lambda b, p, s: b + p < s), "The one that reaches the share belongs in."),
         (_nucleus(lambda b, p, s: b + p <= s), "The one that crosses the border belongs in."),
-        (_nucleus(lambda b, p, s: (b + p <= s) + (b == 0)), "They hold less than the share."),
+        (
+            _nucleus(lambda b, p, s: (b + p <= s) | (b == 0)),
+            "What you keep holds less than the share: the one that crosses the border belongs in.",
+        ),
         (_nucleus(lambda b, p, s: b <= s), "Where the share is met exactly, no more is needed."),
         (_nucleus(lambda b, p, s: p >= s), "The share is a limit for the sum, not for each one."),
         (_nucleus(lambda b, p, s: p > 0), "All characters are kept."),
         (_nucleus(order=torch.argsort), "The least probable ones are kept: upside down."),
         (_nucleus(order=lambda p: torch.arange(len(p))), "They are not sorted before the sum."),
-        (_nucleus(back=lambda p, i: p[i.argsort()]), "They no longer sum up to 1."),
+        (_nucleus(back=lambda p, i: p[i.argsort()]), "Those kept no longer sum up to 1."),
         (_nucleus(back=lambda p, i: p / p.sum()), "In falling order: put each back to its place."),
-        (_nucleus(back=lambda p, i: p[i.argsort()].softmax(0)), "A softmax of 0 is not 0."),
+        (_nucleus(back=lambda p, i: p[i.argsort()].softmax(0)), "Softmax of 0 is not 0: use -inf."),
     ),
 )
