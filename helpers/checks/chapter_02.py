@@ -16,8 +16,6 @@ rnn_parameters = Exercise(
         (2960, "That lets layer 1 read one direction of layer 0 alone: how long is its input?"),
         (1480, "That counts two layers of one direction. What does bidirectional=True add?"),
         (1880, "That counts one direction of each layer; there are two."),
-        (2560, "That takes both layers for equal. The first reads 10 features; and the second?"),
-        (1280, "That is one layer, both directions. There are two layers."),
         (3600, "The matrices are all there. Is anything added to their products?"),
     ),
     otherwise="That is not it. Go layer by layer and direction by direction: a matrix for what "
@@ -58,7 +56,6 @@ repaired_listing = Exercise(
         (_activations(bias=lambda b, c: b + b), "b_xh stands twice in the hidden states."),
         (_activations(bias=lambda b, c: b), "The hidden states lack the recurrent edge's bias."),
         (_activations(turn=lambda W: W.T), "W_hh is applied transposed."),
-        (_activations(turn=lambda W: 0 * W), "No hidden state depends on the one before it."),
     ),
 )
 
@@ -82,7 +79,6 @@ state_after_last_day = Exercise(
             "The values are shuffled: reshape cuts the numbers anew, it does not exchange axes.",
         ),
         (lambda rnn, x: rnn(x.transpose(0, 1))[1], "One axis too many: h_n has one for layers."),
-        (lambda rnn, x: rnn(x.transpose(0, 1))[0][0], "That is the state after the first day."),
         (lambda rnn, x: rnn(x.transpose(0, 1))[0][:, -1], "That is each day of the last series."),
     ),
 )
@@ -154,10 +150,8 @@ both_readings = Exercise(
     mistakes=(
         (_ends(-1, -1), "The second half has read one step: where does that direction finish?"),
         (_ends(0, 0), "The first half has read one step only."),
-        (_ends(0, -1), "Both halves have read one step only: the ends are exchanged."),
         (_ends(join=lambda h: torch.hstack(h[::-1])), "The forward direction comes first."),
         (_ends(join=sum), "The two directions are added; they are to stand side by side."),
-        (lambda out: out.mean(1), "That is the mean over time, not the state at an end."),
         (lambda out: out[-1], "You took the last sequence of the batch, not the last time step."),
     ),
 )
@@ -194,15 +188,9 @@ through_time = Exercise(
     parts=("gradient of W_xh", "gradient of W_hh"),
     mistakes=(
         (lambda *given: _backward()(*given)[::-1], "The gradient of W_xh comes first."),
-        (lambda *given: [grad.T for grad in _backward()(*given)], "Both are transposed."),
-        (
-            lambda *given: (_backward()(*given)[0], _backward()(*given)[1].T),
-            "The gradient of W_hh is transposed.",
-        ),
         (_backward(steps=1), "That is the last step's share: the earlier ones moved h(T), too."),
         (_backward(lambda h, t: 1), "The slope of tanh is missing: that is 1 - h², at each step."),
         (_backward(lambda h, t: 1 - h[t].tanh() ** 2), "h is a tanh already: its slope is 1 - h²."),
-        (_backward(lambda h, t: 1 - h[t - 1] ** 2), "The slope belongs to the same step, h[t]."),
         (_backward(turn=lambda W: W), "From h(t) back to h(t-1), W_hh has to be transposed."),
         (_backward(again=1), "The loss enters at each step; it depends on the last state alone."),
         (_backward(before=0), "In W_hh the time is off by one: which state did it multiply?"),

@@ -33,7 +33,6 @@ inputs_and_targets = Exercise(
         (_split(slice(-2), slice(2, None)), "The targets are two steps ahead of the inputs."),
         (_split(last=slice(-1, None)), "One target, many-to-one: here every step has a target."),
         (_split(slice(None)), "The whole chunk goes in, and what follows its last one is unknown."),
-        (_split(last=slice(None)), "The whole chunk is a target, and nothing precedes its first."),
     ),
 )
 
@@ -61,12 +60,7 @@ three_readings = Exercise(
     parts=("bits a character", "perplexity a character", "perplexity a word"),
     mistakes=(
         (_read(bits=lambda n: n * log(2)), "A bit is less than a nat: it takes more of them."),
-        (_read(bits=lambda n: n), "The bits are the nats, unchanged."),
-        (_read(bits=np.log2), "The loss is a logarithm already: only its base changes."),
-        (_read(bits=lambda n: n / log(10)), "You divide by ln 10: decimal digits, not bits."),
         (_read(one=lambda n: 2**n), "2 to the power of nats: the base of nats is e, of bits 2."),
-        (_read(one=lambda n: exp(n / log(2))), "e to the power of bits: their base is 2."),
-        (_read(one=lambda n: n), "The perplexity of a character is the loss itself."),
         (_read(one=lambda n: exp(-n)), "A perplexity below 1: you left the minus of -ln p in it."),
         (_read(word=lambda n, c, w: exp(n)), "A word is as uncertain as one of its characters."),
         (_read(word=lambda n, c, w: exp(n) * c / w), "Nats add up, so perplexities multiply."),
@@ -74,7 +68,6 @@ three_readings = Exercise(
         (_read(word=lambda n, c, w: n * c / w), "The nats of a word, not yet its perplexity."),
         (_read(letters=lambda t: len("".join(t.split()))), "The model pays for spaces, too."),
         (_read(words=lambda t: t.split(" ")), "Words are parted by more than the single space."),
-        (_read(words=lambda t: t.split(" ")[1:]), "Spaces are counted: text.split() finds words."),
     ),
 )
 
@@ -123,7 +116,6 @@ windows_in_order = Exercise(
         (_windows(lambda x: x.permute(1, 2, 0)), "Each batch is (window, batch)."),
         (_windows(lambda x: x.flatten(1)), "These are the streams, one a row. Now cut them."),
         (_windows(lambda x: x[:, :-1].transpose(0, 1)), "The last batch of windows is missing."),
-        (_windows(lambda x: x[:1].expand_as(x).transpose(0, 1)), "All rows read the same text."),
     ),
 )
 
@@ -175,8 +167,6 @@ nats_per_character = Exercise(
         (_measure(lambda s, n, c: np.mean(s / n)), "In a short window a character weighs more."),
         (_measure(lambda s, n, c: sum(s) / sum(c)), "Targets of -100 count in what you divide by."),
         (_measure(lambda s, n, c: sum(s)), "The sum over all characters, not their mean."),
-        (_measure(lambda s, n, c: sum(s / n)), "The sum of the windows' means, not a mean."),
-        (_measure(lambda s, n, c: sum(s) / sum(n) / log(2)), "These are bits, not nats."),
         (_measure(lambda s, n, c: exp(sum(s) / sum(n))), "The perplexity; nats are asked for."),
         (_measure(train=True), "Dropout is at work: measure in eval mode."),
     ),
@@ -200,13 +190,9 @@ next_probabilities = Exercise(
     mistakes=(
         (lambda z, T: _soften(z, 1 / T), "Upside down: T is the inverse of the scale factor."),
         (lambda z, T: _soften(z, 1), "T has no effect: divide the logits, not the probabilities."),
-        (lambda z, T: _soften(z, 1) / T, "They sum up to 1/T: divide the logits instead."),
         (lambda z, T: _soften(_soften(z, 1), T), "The softmax is taken twice."),
         (lambda z, T: _soften(z.T, T).T, "The columns sum up to 1; a row is one stream."),
-        (lambda z, T: _soften(z, T).log(), "These are logarithms of probabilities."),
         (lambda z, T: z / T, "These are the divided logits, not yet probabilities."),
-        (lambda z, T: (z / T).exp(), "The exponentials are right: divide each row by its sum."),
-        (lambda z, T: _soften(z, 1) ** (1 / T), "The powers no longer sum up to 1."),
         (lambda z, T: _soften(z, 1e-9), "Always the most probable one: that is temperature 0."),
     ),
 )
@@ -257,17 +243,11 @@ nucleus = Exercise(
     mistakes=(
         (_nucleus(lambda b, p, s: b + p < s), "The one that reaches the share belongs in."),
         (_nucleus(lambda b, p, s: b + p <= s), "The one that crosses the border belongs in."),
-        (
-            _nucleus(lambda b, p, s: (b + p <= s) | (b == 0)),
-            "What you keep holds less than the share: the one that crosses the border belongs in.",
-        ),
         (_nucleus(lambda b, p, s: b <= s), "Where the share is met exactly, no more is needed."),
         (_nucleus(lambda b, p, s: p >= s), "The share is a limit for the sum, not for each one."),
-        (_nucleus(lambda b, p, s: p > 0), "All characters are kept."),
         (_nucleus(order=torch.argsort), "The least probable ones are kept: upside down."),
         (_nucleus(order=lambda p: torch.arange(len(p))), "They are not sorted before the sum."),
         (_nucleus(back=lambda p, i: p[i.argsort()]), "Those kept no longer sum up to 1."),
         (_nucleus(back=lambda p, i: p / p.sum()), "In falling order: put each back to its place."),
-        (_nucleus(back=lambda p, i: p[i.argsort()].softmax(0)), "Softmax of 0 is not 0: use -inf."),
     ),
 )
