@@ -265,8 +265,8 @@ def _is_sound(build, n_tokens=2000):
     if not isinstance(model, nn.Module) or not any(p.requires_grad for p in model.parameters()):
         text = "A module with parameters is expected, this is {kind}. Are its layers in a list?"
         raise Hint(text, kind=kind(model))
-    words = n_tokens - 1 - torch.randperm(1920).view(64, 30)  # none of them twice
-    lengths, steps = torch.tensor([30, 22, 27, 21, 30, 25, 29, 2] * 2), torch.arange(30)
+    words = n_tokens - 1 - torch.randperm(1914).view(87, 22)  # none of them twice
+    lengths, steps = torch.tensor([22, 15, 19, 12, 22, 17, 21, 2] * 2), torch.arange(22)
     tokens = words[:16].masked_fill(steps >= lengths[:, None], 0)
     _train(model, tokens, lengths)
     logits = _read(model.eval(), tokens, lengths)
@@ -286,12 +286,12 @@ def _is_sound(build, n_tokens=2000):
     if same(_read(model, turned, lengths)):
         raise Hint("With the inner words turned around no answer changes: order has no effect.")
     model.zero_grad()
-    _read(model, words, torch.full((64,), 30)).sum().backward()
+    _read(model, words, torch.full((87,), 22)).sum().backward()
     grads = [p.grad.to_dense() for p in model.parameters() if p.grad is not None]
     tables = [g[:n_tokens] for g in grads if g.ndim > 1 and 0 <= len(g) - n_tokens <= 2]
     heard = torch.cat(tables, dim=1).any(dim=1)[words].any(dim=0) if tables else steps >= 0
     for place in (~heard).nonzero()[:1]:
-        raise Hint("Word {n} of 30 has no effect on any answer.", n=int(place) + 1)
+        raise Hint("Word {n} of 22 has no effect on any answer.", n=int(place) + 1)
 
 
 sound_reader = Exercise(
@@ -302,8 +302,8 @@ sound_reader = Exercise(
     mistakes=(
         (_build(lambda lstm, x, n: lstm(x)[0][:, -1]), "columns of padding change"),
         (_build(lambda lstm, x, n: _last(lstm, F.dropout(x), n)), "dropout without training=?"),
-        (_build(lambda lstm, x, n: _last(lstm, x, n - 1)), "Word 30 of 30 has no effect"),
-        (_build(lambda lstm, x, n: _last(lstm, x[:, 1:], n - 1)), "Word 1 of 30 has no effect"),
+        (_build(lambda lstm, x, n: _last(lstm, x, n - 1)), "Word 22 of 22 has no effect"),
+        (_build(lambda lstm, x, n: _last(lstm, x[:, 1:], n - 1)), "Word 1 of 22 has no effect"),
         (_build(lambda lstm, x, n: _last(lstm, x.flip(0), n)), "another answer alone"),
         (_build(lambda lstm, x, n: lstm(x.sum(1)[:, None])[0][:, 0]), "order has no effect"),
         (_build(end=torch.sigmoid), "no answer lies beyond -1"),
