@@ -52,7 +52,6 @@ repaired_listing = Exercise(
         (_activations(lambda x, b, c: x + c, lambda b, c: c + c), "That is still the listing."),
         (_activations(lambda x, b, c: x + c), "The net input from x has the other edge's bias."),
         (_activations(lambda x, b, c: x), "No bias is added to the net input from x."),
-        (_activations(lambda x, b, c: x + b + c), "The net input from x has a bias too many."),
         (_activations(bias=lambda b, c: b + b), "b_xh stands twice in the hidden states."),
         (_activations(bias=lambda b, c: b), "The hidden states lack the recurrent edge's bias."),
         (_activations(turn=lambda W: W.T), "W_hh is applied transposed."),
@@ -73,7 +72,6 @@ state_after_last_day = Exercise(
     mistakes=(
         (lambda rnn, x: rnn(x)[0][:, -1], "The net ran from series to series, not through time."),
         (lambda rnn, x: rnn(x)[0][-1], "A row for each day: the net took the series for steps."),
-        (lambda rnn, x: rnn(x)[1], "That is h_n of a net that took the series for steps."),
         (
             lambda rnn, x: rnn(x.reshape(x.shape[1], -1, 3))[0][-1],
             "The values are shuffled: reshape cuts the numbers anew, it does not exchange axes.",
@@ -152,7 +150,6 @@ both_readings = Exercise(
         (_ends(0, 0), "The first half has read one step only."),
         (_ends(join=lambda h: torch.hstack(h[::-1])), "The forward direction comes first."),
         (_ends(join=sum), "The two directions are added; they are to stand side by side."),
-        (lambda out: out[-1], "You took the last sequence of the batch, not the last time step."),
     ),
 )
 
