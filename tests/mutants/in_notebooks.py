@@ -158,16 +158,13 @@ NOTEBOOKS = {
             "random_split(train_dataset, sizes)",
             "random_split(train_dataset, sizes)\nvalid_part = train_part",
         ),
-        ("ch05-vocab", "build_vocab(token_counts)", "build_vocab(token_counts, 10)"),
+        ("ch05-vocab", "build_vocab(frequent)", "build_vocab(Counter(itos=1))"),
         ("ch05-tokenize", "'isn', 't'", "'isn', 's'", OUTPUT),
         ("ch05-embedding-check", "nn.Embedding(10, 3, padding_idx=0)", "nn.Embedding(10, 3)"),
         ("ch05-embedding-check", "1.6871", "1.6872", OUTPUT),
         ("ch05-memory-table", "200 * 20 * 4", "n * 20 * 4"),
-        ("ch05-habits-code", "drawn & (tokens != 0)", "drawn"),  # the mask dropped
-        ("ch05-habits-code", "if not training:", "if training:"),
-        ("ch05-habits-code", "lstm.bias_ih_l0[n : 2 * n] = 1", "lstm.bias_ih_l0[:n] = 1"),
+        ("ch05-habits-code", "embedding.weight *= 0.1", "embedding.weight *= 0.5"),
         ("ch05-model-class", "h[rows, lengths - 1]", "h[:, -1]"),
-        ("ch05-model-class", "blank_some(tokens, self.training)", "blank_some(tokens, True)"),
         ("ch05-step", "(logits > 0) == (labels > 0.5)", "(logits < 0) == (labels > 0.5)"),
         (
             "ch05-step",
@@ -180,7 +177,18 @@ NOTEBOOKS = {
             "logits[batches.order] = torch.cat(by_batch)",
             "logits = torch.cat(by_batch)",
         ),
-        ("ch05-calibration", "torch.sigmoid(logits.abs())", "torch.sigmoid(logits)"),
+        ("ch05-loop", "optimizer.zero_grad()", "optimizer.defaults"),
+        ("ch05-loop", "schedule.step()", "schedule.get_last_lr()"),
+        ("ch05-both-class", "self.pool(back, lengths)", "self.pool(there, lengths)"),
+        ("ch05-both-class", "padding[..., None], -1)", "padding[..., None], 1)"),
+        ("ch05-variants", "return tokens", "return super().turn(tokens, lengths)"),
+        ("ch05-paired", "(right[b] & ~right[a])", "right[b]"),
+        (
+            "ch05-joint-fit",
+            "super().forward(tokens, lengths) + self.counts(tokens, lengths)",
+            "super().forward(tokens, lengths)",
+            REAL,
+        ),
         (
             "ch05-ex-2-solution",
             "torch.tensor([labels[i] for i in rows])",
@@ -196,12 +204,6 @@ NOTEBOOKS = {
             REAL,
         ),
         ("ch05-encode", "= encode_reviews(train_part)", "= encode_reviews(test_dataset)", REAL),
-        (
-            "ch05-temperature",
-            "logits[name] / temperature[name]",
-            "logits[name] * temperature[name]",
-            REAL,
-        ),
     ],
     "06": [
         (
