@@ -159,7 +159,7 @@ def content(value: Any) -> Any:
 
 def tell(value: Any) -> str:
     """Return an argument or a result in few words: small ones whole, large ones by their shape."""
-    value = numbers(value)
+    value = value if isinstance(value, dict) else numbers(value)
     if isinstance(value, np.ndarray):
         if value.size <= 8:
             form = {"float_kind": "{:.5g}".format}

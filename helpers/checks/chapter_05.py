@@ -215,12 +215,15 @@ def _build(read=_last, end=lambda z: z):
 
 def _read(model, tokens, lengths):
     """Return the logits of a model, `(batch,)`; raise the hint of what is none."""
+    given = tokens.clone()
     logits = call(model, tokens, lengths)
     if not isinstance(logits, torch.Tensor) or logits.shape != lengths.shape:
         text = "For {n} reviews the answer is {kind}; a tensor of one logit each is expected."
         raise Hint(text, n=len(lengths), kind=kind(logits))
     if not logits.isfinite().all():
         raise Hint("There are infinite numbers or NaN among the answers.")
+    if not tokens.equal(given):
+        raise Hint("The model changes the tokens that it is given: work on a copy.")
     return logits
 
 
