@@ -164,6 +164,8 @@ NOTEBOOKS = {
         ("ch05-embedding-check", "1.6871", "1.6872", OUTPUT),
         ("ch05-memory-table", "200 * 20 * 4", "n * 20 * 4"),
         ("ch05-habits-code", "embedding.weight *= 0.1", "embedding.weight *= 0.5"),
+        ("ch05-habits-code", "lstm.bias_hh_l0, 0.0)", "lstm.bias_hh_l0, np.log(steps))"),
+        ("ch05-habits-code", "i[:] = -size", "i[:] = size"),
         ("ch05-model-class", "h[rows, lengths - 1]", "h[:, -1]"),
         ("ch05-step", "(logits > 0) == (labels > 0.5)", "(logits < 0) == (labels > 0.5)"),
         (
@@ -181,7 +183,7 @@ NOTEBOOKS = {
         ("ch05-loop", "schedule.step()", "schedule.get_last_lr()"),
         ("ch05-both-class", "self.pool(back, lengths)", "self.pool(there, lengths)"),
         ("ch05-both-class", "padding[..., None], -1)", "padding[..., None], 1)"),
-        ("ch05-variants", "return tokens", "return super().turn(tokens, lengths)"),
+        ("ch05-variants", "return tokens", "return super().turn(tokens, lengths)", REAL),
         ("ch05-paired", "(right[b] & ~right[a])", "right[b]"),
         (
             "ch05-joint-fit",
