@@ -17,7 +17,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 ROOT = Path(__file__).parents[1]
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MAX_LINES = 25
-TAGS = {"nbval-ignore-output", "full-data", "trained", "exercise"}
+TAGS = {"nbval-ignore-output", "full-data", "exercise"}
 METADATA = {
     "kernelspec": {
         "display_name": "Python 3 (ipykernel)",
