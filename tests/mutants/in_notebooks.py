@@ -103,7 +103,7 @@ NOTEBOOKS = {
         ("ch03-lag-train", "self.out(h[:, -1])", "self.out(h[:, 0])"),
         ("ch03-lag-run", "(model(x).argmax(1) == y)", "(model(x).argmax(1) != y)"),
         ("ch03-start-radius", "nn.RNN(1, n_units)", "nn.LSTM(1, n_units)"),
-        ("ch03-lag-suspects", "nn.init.orthogonal_(", "nn.init.zeros_("),
+        ("ch03-lag-suspects", "_hh_l0 /= ", "_hh_l0 *= "),
         ("ch03-lag-suspects", "x[:, 1:] = 0", "x[:, 1:] = x[:, :1]"),
         ("ch03-tbptt-echo", "rnn.requires_grad_(not frozen)", "out.requires_grad_(not frozen)"),
         ("ch03-lstm-run", "rest[..., 1] = 0", "rest[..., 1] = 1"),
