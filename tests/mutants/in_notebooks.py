@@ -81,6 +81,7 @@ NOTEBOOKS = {
         ("ch02-bptt-by-hand", "d_z @ W_hh if", "d_z @ W_hh.T if"),
         ("ch02-recurrence-output", "self.W_ho(h) + self.W_oo(o)", "self.W_ho(h)"),
         ("ch02-recurrence-three", "self.W_hh(h))", "self.W_hh(h).detach())"),
+        ("ch02-train-run", "HiddenToHidden(1, 1)", "HiddenToHidden(16, 1)"),
         ("ch02-tasks-code", "torch.roll(x, DELAY, dims=1)", "torch.roll(x, DELAY - 1, dims=1)"),
         ("ch02-ex-4-solution", "out, h = rnn(part, h)", "out, h = rnn(part)", EXERCISES),
         ("ch02-ex-6-solution", "d_h = W_hh.T @ d_z", "d_h = W_hh @ d_z", EXERCISES),
