@@ -108,6 +108,7 @@ NOTEBOOKS = {
         ("ch03-lag-suspects", "x[:, 1:] = 0", "x[:, 1:] = x[:, :1]"),
         ("ch03-tbptt-echo", "rnn.requires_grad_(not frozen)", "out.requires_grad_(not frozen)"),
         ("ch03-lstm-run", "rest[..., 1] = 0", "rest[..., 1] = 1"),
+        ("ch03-lstm-run", "nn.LSTM, adding_early)", "nn.LSTM)"),
         ("ch03-cliff-descent", "p -= lr * p.grad", "p += lr * p.grad"),
         ("ch03-clip-direction", "nn.utils.clip_grad_norm_, 1.0", "nn.utils.clip_grad_value_, 1.0"),
         ("ch03-clip-run", "        nn.utils.clip_grad_norm_(model.parameters(), max_norm)\n", ""),
