@@ -1,7 +1,6 @@
 """Checks of chapter 3: vanishing, a matrix, clipping, the training step, a state, adding."""
 
 import math
-from functools import partial
 
 import numpy as np
 import torch
@@ -32,7 +31,7 @@ steps_until_vanished = Exercise(
         (lambda w, t: _steps(w, t) - 1, "One step too early: it is not below the threshold there."),
         (lambda w, t: _steps(w, t) + 1, "One step too far: the one before is below the threshold."),
         (lambda w, t: math.ceil(math.log(t, abs(w))), "Equal to the threshold is not below it."),
-        (partial(_steps, size=float), "With a negative w one step is not enough: |w| counts."),
+        ({"size": float}, "With a negative w one step is not enough: |w| counts."),
     ),
 )
 
@@ -100,10 +99,10 @@ clip_by_norm = Exercise(
         (lambda gs, m: gs, "A gradient that is longer than max_norm comes back unchanged."),
         (lambda gs, m: [_clip([g], m)[0] for g in gs], "Each by its own norm: the step turns."),
         (lambda gs, m: [g.clamp(-m, m) for g in gs], "Clipped by value: the direction turns."),
-        (partial(_clip, most=math.inf), "What is shorter than max_norm comes back longer."),
-        (partial(_clip, norm=lambda gs: sum(map(torch.norm, gs))), "Squares add up, norms do not."),
-        (partial(_clip, norm=lambda gs: _norm(gs) ** 2), "The square root is missing."),
-        (partial(_clip, zero=math.nan), "Gradients that are zero come back as nan: 0 / 0."),
+        ({"most": math.inf}, "What is shorter than max_norm comes back longer."),
+        ({"norm": lambda gs: sum(map(torch.norm, gs))}, "Squares add up, norms do not."),
+        ({"norm": lambda gs: _norm(gs) ** 2}, "The square root is missing."),
+        ({"zero": math.nan}, "Gradients that are zero come back as nan: 0 / 0."),
     ),
 )
 
@@ -158,7 +157,7 @@ clipped_step = Exercise(
     compared=_loss_and_weights,
     parts=("loss", "weights after the call"),
     says="Each call makes one step, of at most max_norm times the learning rate.",
-    mistakes=[(partial(_train, order=order), hint) for order, hint in _ORDERS.items()],
+    mistakes=[({"order": order}, hint) for order, hint in _ORDERS.items()],
 )
 
 
@@ -182,14 +181,13 @@ def _next_window(result, state):
     return result, [part.grad_fn is not None for part in parts], state
 
 
-def _carry(first=torch.detach, second=torch.detach):
-    return lambda state: (
-        first(state) if isinstance(state, torch.Tensor) else (first(state[0]), second(state[1]))
-    )
+def _carry(state, cut=(torch.detach, torch.detach)):
+    one = isinstance(state, torch.Tensor)
+    return cut[0](state) if one else (cut[0](state[0]), cut[1](state[1]))
 
 
 carry_state = Exercise(
-    right=_carry(),
+    right=_carry,
     cases=lambda: [
         _state(layer, *sizes, dtype)
         for sizes in ((1, 2, 4), (2, 3, 5), (3, 1, 2), (1, 1, 1), (2, 2, 2))
@@ -199,9 +197,9 @@ carry_state = Exercise(
     parts=("values", "history (1: it has one)", "given state"),
     says="The values go on, their history stays behind, for one tensor and for two.",
     mistakes=(
-        (_carry(torch.clone, torch.clone), "The state has its history (a clone has it, too)."),
-        (_carry(torch.zeros_like, torch.zeros_like), "All zeros: what the net remembered is lost."),
-        (_carry(second=torch.clone), "The second tensor of an LSTM has its history."),
+        ({"cut": (torch.clone, torch.clone)}, "The state has its history (a clone has it, too)."),
+        ({"cut": [torch.zeros_like] * 2}, "All zeros: what the net remembered is lost."),
+        ({"cut": (torch.detach, torch.clone)}, "The second tensor of an LSTM has its history."),
     ),
 )
 
@@ -246,9 +244,9 @@ adding_solved = Exercise(
     says="",
     judge=_judge_adder,
     mistakes=(
-        (partial(_adder, scale=0.0, bias=1.0), "All answers are about the same"),
-        (partial(_adder, bias=0.5), "below 0.05 is the aim"),
-        (partial(_adder, scale=math.inf), "nan or inf"),
+        ({"scale": 0.0, "bias": 1.0}, "All answers are about the same"),
+        ({"bias": 0.5}, "below 0.05 is the aim"),
+        ({"scale": math.inf}, "nan or inf"),
         (lambda x: nn.LSTM(2, 1, batch_first=True)(x)[0][:, -1], "This net has gates"),
         (lambda x: (x[..., 0] * x[..., 1]).sum(1, keepdim=True), "No layer and no weight"),
     ),

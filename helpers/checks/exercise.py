@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,17 @@ class Verdict:
         return f"{ {'waiting': '…', 'hint': '✗', 'right': '✓'}[self.state] } {self.message}"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+def each(make: Callable, *sizes: tuple) -> Callable[[], list[tuple]]:
+    """Return what makes a case of each of these sizes, anew at each call."""
+    return lambda: [make(*size) for size in sizes]
+
+
+def normal(*shape: int) -> torch.Tensor:
+    """Draw normal numbers: float64 where the sizes add up to an odd number, float32 elsewhere."""
+    return torch.randn(shape, dtype=(torch.float32, torch.float64)[sum(shape) % 2])
+
+
+@dataclass(kw_only=True, eq=False)
 class Exercise:
     """An exercise; called with a learner's answer it returns a `Verdict`.
 
@@ -35,7 +46,8 @@ class Exercise:
     cases
         Makes the arguments of each call anew, many sizes; None where the answer is a value.
     mistakes
-        Pairs of a wrong answer (a function or a value, like `right`) and its hint.
+        Pairs of a wrong answer and its hint: a function or a value, like `right`, or a dictionary
+        of keyword arguments with which `right` goes wrong.
     parts
         Names of the things that the answer returns, where they are several.
     compared
@@ -62,6 +74,14 @@ class Exercise:
     otherwise: str = "This is not it yet."
     judge: Callable[..., str | None] | None = None
     takes: int = 1
+
+    def __post_init__(self):
+        """Make functions of the keyword arguments with which the right answer goes wrong."""
+        if callable(self.right):
+            self.mistakes = [
+                (partial(self.right, **wrong) if isinstance(wrong, dict) else wrong, hint)
+                for wrong, hint in self.mistakes
+            ]
 
     def __call__(self, *given: Any) -> Verdict:
         """Judge an answer. Never raises, and leaves the notebook's random numbers alone."""
