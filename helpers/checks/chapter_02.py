@@ -36,10 +36,9 @@ def _activations(rnn, x, net=lambda b, c: b, both=lambda b, c: b + c, turn=lambd
 repaired_listing = Exercise(
     right=_activations,
     says="Both agree with the layer: one bias belongs to the input edge, one to the recurrent.",
-    cases=lambda: [
-        (nn.RNN(features, hidden, batch_first=True), torch.randn(steps, features))
-        for features, hidden, steps in product((2, 1, 5), (1, 3), (2, 5, 1, 40))
-    ],
+    cases=each(
+        lambda n_in, steps, H: (nn.RNN(n_in, H, batch_first=True), torch.randn(steps, n_in))
+    ),
     parts=("net inputs from x", "hidden states"),
     mistakes=(
         (lambda rnn, x: _activations(rnn, x)[::-1], "Return the net inputs first."),
@@ -56,10 +55,7 @@ repaired_listing = Exercise(
 state_after_last_day = Exercise(
     right=lambda rnn, x: rnn(x.transpose(0, 1))[0][-1],
     says="As many last states as series, and none of them depends on another series.",
-    cases=lambda: [
-        (nn.RNN(3, 5), torch.randn(batch, days, 3))
-        for batch, days in product((2, 7, 1, 30), (3, 4, 1, 7))
-    ],
+    cases=each(lambda batch, days, _: (nn.RNN(3, 5), torch.randn(batch, days, 3))),
     mistakes=(
         (lambda rnn, x: rnn(x)[0][:, -1], "The net ran from series to series, not through time."),
         (lambda rnn, x: rnn(x)[0][-1], "A row for each day: the net took the series for steps."),
@@ -93,9 +89,7 @@ def _text(batch, steps, window):
 in_windows = Exercise(
     right=_read,
     says="The same as in one call, for windows of any length, and a new text starts afresh.",
-    cases=each(
-        *(_text, (4, 4, 2), (5, 11, 3), (1, 7, 4), (5, 3, 5), (9, 2, 1), (1, 1, 1), (2, 60, 7))
-    ),
+    cases=each(_text),
     compared=lambda out, rnn, x, window: (out, min(max(rnn.steps), x.shape[1])),
     parts=("outputs", "longest piece that the net got"),
     mistakes=(
@@ -123,10 +117,7 @@ def _ends(out, ahead=-1, back=0, join=torch.hstack):
 both_readings = Exercise(
     right=_ends,
     says="Both halves have read every time step; they are h_n[-2] and h_n[-1], side by side.",
-    cases=lambda: [
-        (normal(batch, steps, both),)
-        for batch, steps, both in product((2, 4, 1), (3, 6, 1), (2, 6, 8))
-    ],
+    cases=each(lambda batch, steps, hidden: (normal(batch, steps, 2 * hidden),)),
     mistakes=(
         ({"back": -1}, "The second half has read one step: where does that direction finish?"),
         ({"ahead": 0}, "The first half has read one step only."),

@@ -23,9 +23,15 @@ class Verdict:
         return f"{ {'waiting': '…', 'hint': '✗', 'right': '✓'}[self.state] } {self.message}"
 
 
+SIZES = (  # one of all, one step, time = batch, batch > time, what divides and what does not
+    *((2, 3, 2), (1, 1, 1), (4, 4, 2), (5, 3, 6), (1, 7, 3), (7, 1, 4)),
+    *((3, 11, 3), (3, 3, 3), (2, 60, 7)),
+)
+
+
 def each(make: Callable, *sizes: tuple) -> Callable[[], list[tuple]]:
     """Return what makes a case of each of these sizes, anew at each call."""
-    return lambda: [make(*size) for size in sizes]
+    return lambda: [make(*size) for size in sizes or SIZES]
 
 
 def normal(*shape: int) -> torch.Tensor:
@@ -53,8 +59,6 @@ class Exercise:
     compared
         `compared(result, *arguments)` after the call is what counts instead of the result, for
         functions that change what they are given, or whose result is to be used.
-    tolerance
-        How far numbers may differ, relative and absolute.
     otherwise
         The hint for a wrong value that is none of the mistakes.
     judge
@@ -70,7 +74,6 @@ class Exercise:
     mistakes: Sequence[tuple[Any, str]] = ()
     parts: Sequence[str] = ()
     compared: Callable | None = None
-    tolerance: float = 1e-5
     otherwise: str = "This is not it yet."
     judge: Callable[..., str | None] | None = None
     takes: int = 1
@@ -108,8 +111,7 @@ class Exercise:
         except answers.Hint as hint:
             return Verdict("hint", str(hint))
         except Exception as error:
-            where = answers.place(error)
-            return Verdict("hint", f"Your answer stopped{where}: {answers.short(error)}")
+            return Verdict("hint", f"Your answer stopped{answers.place(error)}")
         finally:
             torch.set_num_threads(threads)
             random.setstate(drawn[0])
