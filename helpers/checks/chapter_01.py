@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
-from helpers.checks.answers import Hint, call, kind, numbers, tell
-from helpers.checks.exercise import Exercise, each, normal
+from helpers.checks.answers import Hint, call, numbers, tell
+from helpers.checks.exercise import Exercise, each, normal, scrambled
 
 
 # 1.1: inputs of `width` values, and the label `ahead` days after the last one
@@ -90,10 +90,7 @@ time_to_batch = Exercise(
     cases=each(lambda *shape: (normal(*shape),)),
     mistakes=(
         (lambda x: x, "The tensor comes back as it was: its first axis is still time."),
-        (
-            lambda x: x.reshape(x.shape[1], x.shape[0], -1),
-            "Scrambled: reshape keeps the order of memory, so one row now mixes several sequences.",
-        ),
+        (scrambled, "Scrambled: reshape keeps the order of memory, a row now mixes sequences."),
         (lambda x: x.transpose(0, 1).flip(1), "Each sequence now runs backwards in time."),
         (lambda x: x.permute(2, 1, 0), "You exchanged time and features: features stay last."),
     ),
@@ -170,14 +167,12 @@ _SHAPES = {task: shape for task, (shape, _) in _TASKS.items()}
 
 def _judge_tasks(shape_of):
     # Each task has a question of its own, whatever was said of the others.
-    if not isinstance(shape_of, dict):
-        raise Hint("Give a dictionary, task: category; this is {kind}.", kind=kind(shape_of))
     for task, (shape, question) in _TASKS.items():
-        said = str(shape_of.get(task)).strip().lower()
-        if said not in _SHAPES.values():
+        said = shape_of.get(task) if isinstance(shape_of, dict) else shape_of
+        if str(said).strip().lower() not in _SHAPES.values():
             text = "Say many-to-one, one-to-many, synchronised or delayed of {task}, not {said}."
-            raise Hint(text, task=task, said=tell(shape_of.get(task)))
-        if said != shape:
+            raise Hint(text, task=task, said=tell(said))
+        if str(said).strip().lower() != shape:
             raise Hint(question)
 
 
@@ -251,7 +246,6 @@ def _judge_forecast(predict):
 
 forecast = Exercise(
     right=lambda history: _weekday(history, 0.8),
-    says="You know your series.",
     judge=_judge_forecast,
     mistakes=(
         (lambda h: h[-7:-4], "That is the week before: is nothing to be learned from today?"),

@@ -5,7 +5,7 @@ from itertools import product
 import torch
 from torch import nn
 
-from helpers.checks.exercise import Exercise, each, normal
+from helpers.checks.exercise import Exercise, each, normal, scrambled
 
 # 2.1: the number of parameters of nn.RNN(10, 20, num_layers=2, bidirectional=True)
 rnn_parameters = Exercise(
@@ -59,10 +59,7 @@ state_after_last_day = Exercise(
     mistakes=(
         (lambda rnn, x: rnn(x)[0][:, -1], "The net ran from series to series, not through time."),
         (lambda rnn, x: rnn(x)[0][-1], "A row for each day: the net took the series for steps."),
-        (
-            lambda rnn, x: rnn(x.reshape(x.shape[1], -1, 3))[0][-1],
-            "The values are shuffled: reshape cuts the numbers anew, it does not exchange axes.",
-        ),
+        (lambda rnn, x: rnn(scrambled(x))[0][-1], "Shuffled: reshape does not exchange axes."),
         (lambda rnn, x: rnn(x.transpose(0, 1))[1], "One axis too many: h_n has one for layers."),
         (lambda rnn, x: rnn(x.transpose(0, 1))[0][:, -1], "That is each day of the last series."),
     ),

@@ -55,7 +55,6 @@ def _judge_powers(answer):
 
 first_up_then_down = Exercise(
     right=((0.9, 20.0), (0.0, 0.9)),
-    says="",
     judge=_judge_powers,
     mistakes=(
         (((0.9, 0.0), (0.0, -0.9)), "falls from the first step on"),
@@ -241,7 +240,6 @@ def _judge_adder(model):
 
 adding_solved = Exercise(
     right=_adder,
-    says="",
     judge=_judge_adder,
     mistakes=(
         ({"scale": 0.0, "bias": 1.0}, "All answers are about the same"),

@@ -35,10 +35,7 @@ to_ids = Exercise(
     cases=each(_tokens, (3, 4), (1, 3), (2, 7), (7, 6), (8, 5), (4, 99), (6, 2), (2000, 4)),
     mistakes=(
         ({"get": getitem}, "The numbers are right, the input changed: stoi[word] inserts."),
-        (
-            lambda tokens, stoi, limit: _look_up([t for t in tokens if t in stoi], stoi, limit),
-            "Unknown words are left out: nobody will read them, not even as <unk>.",
-        ),
+        (lambda t, s, n: _look_up([w for w in t if w in s], s, n), "Unknown words are left out."),
         ({"unknown": None}, "Missing words are None: tell .get() what to return instead."),
         ({"unknown": 0, "rare": 0}, "Unknown and rare words became 0: that is padding, not <unk>."),
         ({"unknown": 0}, "Unknown words became 0: that is padding, a model takes it for the end."),
@@ -73,8 +70,6 @@ def _reviews(n, longest, batch_size):
 
 def _in_one(batches, *given):
     """Return the shapes of all batches, then their rows, equally long ones in a fixed order."""
-    if batches is None:
-        return None
     batches = [[numbers(part) for part in batch] for batch in batches]
     if any([getattr(part, "ndim", 0) for part in batch] != [2, 1, 1] for batch in batches):
         raise Hint("A list of triples is expected: (batch, time), (batch,), (batch,) each.")
@@ -129,10 +124,7 @@ accuracy = Exercise(
     cases=each(_graded, (3, 2), (1,), (5,), (8, 8, 3), (6, 6, 1), (4, 4), (30,), (1,) * 200),
     mistakes=(
         (lambda b: np.mean([_accuracy([x]) for x in b]), "In a small batch a review weighs more."),
-        (
-            {"decide": lambda z: z > 0},
-            "(batch, 1) is compared with (batch,), each with each: a square, without an error.",
-        ),
+        ({"decide": lambda z: z > 0}, "(batch, 1) against (batch,) is a square: each with each."),
         ({"decide": lambda z: z[:, 0] > 0.5}, "The border is at 0.5: right for probabilities."),
         ({"decide": lambda z: z[:, 0] <= 0}, "This is the share of wrong answers."),
         (lambda batches: 100 * _accuracy(batches), "In percent; a share lies between 0 and 1."),

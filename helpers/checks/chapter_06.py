@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from helpers.checks.answers import numbers
-from helpers.checks.exercise import Exercise, each, normal
+from helpers.checks.exercise import Exercise, each, normal, scrambled
 
 # 6.1: inputs and targets, one apart, from a chunk of a text
 inputs_and_targets = Exercise(
@@ -79,23 +79,16 @@ def _any_streams(result, ids, batch_size, window):
     return right if in_order else value
 
 
-def _text(n, batch_size, window):
-    return torch.randperm(n) + 7, batch_size, window
-
-
 windows_in_order = Exercise(
     right=_windows,
     says="Row b of each batch goes on where row b of the batch before stopped.",
     cases=each(
-        *(_text, (7, 1, 3), (13, 2, 3), (24, 3, 2), (31, 3, 5), (50, 4, 4), (11, 5, 1), (40, 6, 2)),
-        (2500, 2, 1),
+        *(lambda n, b, w: (torch.randperm(n) + 7, b, w), (7, 1, 3), (13, 2, 3), (24, 3, 2)),
+        *((31, 3, 5), (50, 4, 4), (11, 5, 1), (40, 6, 2), (2500, 2, 1)),
     ),
     compared=_any_streams,
     mistakes=(
-        (
-            {"arrange": lambda x: x.reshape(x.shape[1], x.shape[0], -1)},
-            "Windows that follow one another share a batch: the state meets the wrong text.",
-        ),
+        ({"arrange": scrambled}, "Windows that follow one another share a batch: a DataLoader's."),
         (
             {"arrange": lambda x: x.reshape(x.shape[1], x.shape[2], -1).mT},
             "A row takes one character in so many, as if batch and time were exchanged.",
@@ -158,15 +151,12 @@ def _soften(logits, T):
     return torch.softmax(logits / T, dim=1)
 
 
-def _logits(streams, characters, T):
-    return 2 * normal(streams, characters) - 1, T
-
-
 next_probabilities = Exercise(
     right=_soften,
     says="Above 1 the field is levelled, below 1 the favourite wins more often.",
     cases=each(
-        _logits, (2, 3, 2.0), (1, 4, 0.5), (3, 3, 1.0), (4, 2, 3.0), (5, 1, 0.7), (2, 80, 0.2)
+        *(lambda n, k, T: (2 * normal(n, k) - 1, T), (2, 3, 2.0), (1, 4, 0.5), (3, 3, 1.0)),
+        *((4, 2, 3.0), (5, 1, 0.7), (2, 80, 0.2)),
     ),
     mistakes=(
         (lambda z, T: _soften(z, 1 / T), "Upside down: T is the inverse of the scale factor."),

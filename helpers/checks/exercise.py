@@ -39,6 +39,11 @@ def normal(*shape: int) -> torch.Tensor:
     return torch.randn(shape, dtype=(torch.float32, torch.float64)[sum(shape) % 2])
 
 
+def scrambled(x: torch.Tensor) -> torch.Tensor:
+    """Give a tensor the shape that exchanging its first two axes would give it, by `reshape`."""
+    return x.reshape(x.shape[1], x.shape[0], *x.shape[2:])
+
+
 @dataclass(kw_only=True, eq=False)
 class Exercise:
     """An exercise; called with a learner's answer it returns a `Verdict`.
@@ -48,7 +53,7 @@ class Exercise:
     right
         The answer of the folded solution, a function or a value.
     says
-        What a right answer showed.
+        What a right answer showed, if no judge says it.
     cases
         Makes the arguments of each call anew, many sizes; None where the answer is a value.
     mistakes
@@ -69,7 +74,7 @@ class Exercise:
     """
 
     right: Any
-    says: str
+    says: str = ""
     cases: Callable[[], Iterable[tuple]] | None = None
     mistakes: Sequence[tuple[Any, str]] = ()
     parts: Sequence[str] = ()
