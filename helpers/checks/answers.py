@@ -152,6 +152,8 @@ def agree(one: Any, other: Any, tolerance: float = TOLERANCE) -> bool:
 
 def tell(value: Any) -> str:
     """Return an argument or a result in few words: small ones whole, large ones by their shape."""
+    if isinstance(value, torch.nn.Module):
+        return kind(value)
     value = value if isinstance(value, dict) else numbers(value)
     if isinstance(value, np.ndarray):
         if value.size <= 8:

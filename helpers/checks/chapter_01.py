@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
-from helpers.checks.answers import Hint, call, numbers, tell
+from helpers.checks.answers import Hint, call, kind, numbers, tell
 from helpers.checks.exercise import Exercise, each, normal, scrambled
 
 
@@ -167,12 +167,14 @@ _SHAPES = {task: shape for task, (shape, _) in _TASKS.items()}
 
 def _judge_tasks(shape_of):
     # Each task has a question of its own, whatever was said of the others.
+    if not isinstance(shape_of, dict):
+        raise Hint("Give a dictionary, task: category; this is {kind}.", kind=kind(shape_of))
     for task, (shape, question) in _TASKS.items():
-        said = shape_of.get(task) if isinstance(shape_of, dict) else shape_of
-        if str(said).strip().lower() not in _SHAPES.values():
+        said = str(shape_of.get(task)).strip().lower()
+        if said not in _SHAPES.values():
             text = "Say many-to-one, one-to-many, synchronised or delayed of {task}, not {said}."
-            raise Hint(text, task=task, said=tell(said))
-        if str(said).strip().lower() != shape:
+            raise Hint(text, task=task, said=tell(shape_of.get(task)))
+        if said != shape:
             raise Hint(question)
 
 
