@@ -30,6 +30,7 @@ steps_until_vanished = Exercise(
         (lambda w, t: math.ceil((1 - t) / (1 - abs(w))), "Each step takes a share of the rest."),
         (lambda w, t: _steps(w, t) - 1, "One step too early: it is not below the threshold there."),
         (lambda w, t: _steps(w, t) + 1, "One step too far: the one before is below the threshold."),
+        (lambda w, t: math.log(t, abs(w)), "Steps are whole: between two of them, take the next."),
         (lambda w, t: math.ceil(math.log(t, abs(w))), "Equal to the threshold is not below it."),
         ({"size": float}, "With a negative w one step is not enough: |w| counts."),
     ),
