@@ -154,7 +154,7 @@ def tell(value: Any) -> str:
     """Return an argument or a result in few words: small ones whole, large ones by their shape."""
     if isinstance(value, torch.nn.Module):
         return kind(value)
-    value = value if isinstance(value, dict) else numbers(value)
+    value = dict(value) if isinstance(value, dict) else numbers(value)
     if isinstance(value, np.ndarray):
         if value.size <= 8:
             form = {"float_kind": "{:.5g}".format}

@@ -34,7 +34,7 @@ to_ids = Exercise(
     says="Unknown and rare words share the number 1, and the vocabulary is as long as before.",
     cases=each(_tokens, (3, 4), (1, 3), (2, 7), (7, 6), (8, 5), (4, 99), (6, 2), (2000, 4)),
     mistakes=(
-        ({"get": getitem}, "The numbers are right, the input changed: stoi[word] inserts."),
+        ({"get": getitem}, "The numbers are right, an input changed: does stoi[word] insert?"),
         (lambda t, s, n: _look_up([w for w in t if w in s], s, n), "Unknown words are left out."),
         ({"unknown": None}, "Missing words are None: tell .get() what to return instead."),
         ({"unknown": 0, "rare": 0}, "Unknown and rare words became 0: that is padding, not <unk>."),
