@@ -41,7 +41,7 @@ three_readings = Exercise(
     says="Few for a character, many for a word: the same model. Always name the unit.",
     cases=lambda: [
         (0.9, "Top barked; "),
-        (1.2, "“Where’s\tthe engineer?”\n\n  he asked,\nlooking round. "),
+        (1.2, "“Where’s\tthe engineer?”\n\n    he asked,\nlooking round.  "),
         (1.7, "Ayrton"),
         (2.3, "a b c d  e"),
         (0.35, "\nÎle mystérieuse :\nfumée là-bas "),
