@@ -1,6 +1,7 @@
 """Checks of chapter 3: vanishing, a matrix, clipping, the training step, a state, adding."""
 
 import math
+from itertools import product
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 
 from helpers.checks.answers import Hint, call, kind, numbers, short, tell
-from helpers.checks.exercise import Exercise
+from helpers.checks.exercise import Exercise, each, normal
 
 
 # 3.1: the smallest n for which |w| ** n is below the threshold
@@ -77,23 +78,18 @@ def _clip(gradients, max_norm, norm=_norm, most=1.0, zero=1.0):
     return [g * scale for g in gradients]
 
 
-def _gradients(scale, *shapes, dtype=torch.float32):
-    return [scale * torch.randn(shape, dtype=dtype) for shape in shapes]
+def _gradients(max_norm, scale, *shapes):
+    dtype = normal(len(shapes)).dtype
+    return [scale * torch.randn(shape, dtype=dtype) for shape in shapes], max_norm
 
 
 clip_by_norm = Exercise(
     right=_clip,
-    cases=lambda: [
-        ([torch.tensor([3.0, -4.0])], 4.5),
-        ([torch.tensor([1.2]), torch.tensor([[-1.6, 0.0]])], 3.0),
-        (_gradients(1, (4, 3), (4,), (4, 4), (1,)), 3.5),
-        (_gradients(2, (2, 2), (2, 2), dtype=torch.float64), 0.7),
-        (_gradients(0.01, (3,), (3, 5)), 1.0),
-        (_gradients(3, (), (1, 2, 3), (5,)), 10.0),
-        (_gradients(0, (2,), (2, 2)), 1.0),
-        ([torch.zeros(3), *_gradients(4, (2, 3))], 1.5),
-        (_gradients(0, (3,)), 0.5),
-    ],
+    cases=each(
+        *(_gradients, (4.5, 5, (2,)), (3.0, 1, (1,), (1, 2)), (3.5, 1, (4, 3), (4,), (4, 4), (1,))),
+        *((0.7, 2, (2, 2), (2, 2)), (1.0, 0.01, (3,), (3, 5)), (10.0, 3, (), (1, 2, 3), (5,))),
+        *((1.0, 0, (2,), (2, 2)), (0.5, 0, (3,)), (1.5, 4, (3,), (2, 3))),
+    ),
     says="One norm for all, one factor for all, and never longer: the direction is kept.",
     mistakes=(
         (lambda gs, m: gs, "A gradient that is longer than max_norm comes back unchanged."),
@@ -162,9 +158,9 @@ clipped_step = Exercise(
 
 
 # 3.5: the values of a state without its history, for RNN and LSTM
-def _state(layer, layers, batch, hidden, dtype):
-    net = layer(2, hidden, layers, batch_first=True, dtype=dtype)
-    return (net(torch.randn(batch, 3, 2, dtype=dtype))[1],)
+def _state(layers, batch, layer):
+    x = normal(batch, 3, 2)
+    return (layer(2, 1 + batch, layers, batch_first=True, dtype=x.dtype)(x)[1],)
 
 
 def _next_window(result, state):
@@ -188,11 +184,7 @@ def _carry(state, cut=(torch.detach, torch.detach)):
 
 carry_state = Exercise(
     right=_carry,
-    cases=lambda: [
-        _state(layer, *sizes, dtype)
-        for sizes in ((1, 2, 4), (2, 3, 5), (3, 1, 2), (1, 1, 1), (2, 2, 2))
-        for layer, dtype in ((nn.RNN, torch.float32), (nn.LSTM, torch.float64))
-    ],
+    cases=each(_state, *product((1, 2, 3), (2, 1, 3), (nn.RNN, nn.LSTM))),
     compared=_next_window,
     parts=("values", "history (1: it has one)", "given state"),
     says="The values go on, their history stays behind, for one tensor and for two.",

@@ -1,6 +1,7 @@
 """Checks of chapter 4: states, parameters, the order of blocks, open gates, a latch, peepholes."""
 
 import math
+from itertools import product
 
 import numpy as np
 import torch
@@ -40,11 +41,7 @@ def _count(kind, d, H, gru=3, lstm=4, square=lambda d, H: H * H, biases=2):
 
 parameter_count = Exercise(
     right=_count,
-    cases=lambda: [
-        (kind, *sizes)
-        for sizes in ((3, 5), (1, 1), (20, 64), (7, 7), (9, 2), (300, 650))
-        for kind in ("RNN", "GRU", "LSTM")
-    ],
+    cases=lambda: product(("RNN", "GRU", "LSTM"), (3, 1, 20, 7, 300), (5, 1, 7, 64, 650)),
     says="1 : 3 : 4. An LSTM(20, 64) has 22,016 numbers to learn, a GRU 16,512, an RNN 5,504.",
     mistakes=(
         ({"gru": 1, "lstm": 1}, "The same for every kind of cell. How many blocks has each?"),

@@ -84,12 +84,14 @@ class Exercise:
     takes: int = 1
 
     def __post_init__(self):
-        """Make functions of the keyword arguments with which the right answer goes wrong."""
+        """Make functions of mistakes that are arguments, and let the engine judge if none does."""
         if callable(self.right):
             self.mistakes = [
                 (partial(self.right, **wrong) if isinstance(wrong, dict) else wrong, hint)
                 for wrong, hint in self.mistakes
             ]
+        if not self.judge:
+            self.judge = partial(engine.judge_function if self.cases else engine.judge_value, self)
 
     def __call__(self, *given: Any) -> Verdict:
         """Judge an answer. Never raises, and leaves the notebook's random numbers alone."""
@@ -104,13 +106,7 @@ class Exercise:
             if any(map(answers.is_stub, given)):
                 raise answers.Waiting
             with torch.random.fork_rng(devices=[]):
-                if self.judge:
-                    said = self.judge(*given)
-                else:
-                    said = (engine.judge_function if self.cases else engine.judge_value)(
-                        self, *given
-                    )
-                return Verdict("right", said or self.says)
+                return Verdict("right", self.judge(*given) or self.says)
         except answers.Waiting:
             return Verdict("waiting", "Waiting for your answer: replace the dots and run again.")
         except answers.Hint as hint:
