@@ -20,16 +20,14 @@ def _windows(series, width, ahead, label=-1, keep=slice(None)):
 
 
 def _series(n, width, ahead, decimals=9):
+    # Rounded to hundreds, some windows are equal.
     return (normal(n) * 200).round(decimals=decimals).numpy(), width, ahead
 
 
 windows_ahead = Exercise(
     right=_windows,
     says="Every window has its label the right number of days later, and none is lost.",
-    cases=each(
-        *(_series, (8, 4, 1), (9, 2, 2), (5, 1, 3), (20, 5, 3), (16, 2, 7), (300, 14, 2)),
-        (31, 2, 1, -2),  # with equal windows
-    ),
+    cases=each(_series, (8, 4, 1), (9, 2, 2), (5, 1, 3), (16, 2, 7), (300, 14, 2), (31, 2, 1, -2)),
     parts=("inputs", "labels"),
     mistakes=(
         ({"keep": slice(-1)}, "The newest window that has its label is missing."),

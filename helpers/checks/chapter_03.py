@@ -134,12 +134,6 @@ def _loss_and_weights(loss, model, *others):
     return loss, nn.utils.parameters_to_vector(model.parameters())
 
 
-_ORDERS = {
-    "backward step clip": "Not clipped, and with a gradient from before the call in it.",
-    "zero backward step clip": "Not clipped: clip after backward and before step.",
-    "backward clip step": "Clipped, but with a gradient from before the call: empty it first.",
-    "zero": "The weights have not moved: was there a step, and a gradient then?",
-}
 clipped_step = Exercise(
     right=_train,
     cases=lambda: [
@@ -153,7 +147,12 @@ clipped_step = Exercise(
     compared=_loss_and_weights,
     parts=("loss", "weights after the call"),
     says="Each call makes one step, of at most max_norm times the learning rate.",
-    mistakes=[({"order": order}, hint) for order, hint in _ORDERS.items()],
+    mistakes=(
+        ({"order": "backward step clip"}, "Not clipped, and a gradient from before is in it."),
+        ({"order": "zero backward step clip"}, "Not clipped: clip after backward, before step."),
+        ({"order": "backward clip step"}, "Clipped, but with a gradient from before: empty it."),
+        ({"order": "zero"}, "The weights have not moved: was there a step, and a gradient then?"),
+    ),
 )
 
 

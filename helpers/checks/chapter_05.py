@@ -179,17 +179,13 @@ def _last(lstm, x, lengths):
 
 
 class _Reader(nn.Module):
-    def __init__(self, n_tokens, read, end):
+    def __init__(self, n_tokens, read=_last, end=lambda z: z):
         super().__init__()
         self.embedding, self.lstm = nn.Embedding(n_tokens, 8, 0), nn.LSTM(8, 8, batch_first=True)
         self.dense, self.read, self.end = nn.Linear(8, 1), read, end
 
     def forward(self, tokens, lengths):
         return self.end(self.dense(self.read(self.lstm, self.embedding(tokens), lengths))[:, 0])
-
-
-def _build(read=_last, end=lambda z: z):
-    return lambda n_tokens: _Reader(n_tokens, read, end)
 
 
 def _read(model, tokens, lengths):
@@ -262,17 +258,17 @@ def _is_sound(build, n_tokens=2000):
 
 
 sound_reader = Exercise(
-    right=_build(),
+    right=_Reader,
     says="A sound reader: one logit a review, untouched by padding and by company, and the order "
     "counts. How good it is, the validation part will tell.",
     judge=_is_sound,
     mistakes=(
-        (_build(lambda lstm, x, n: lstm(x)[0][:, -1]), "columns of padding change"),
-        (_build(lambda lstm, x, n: _last(lstm, F.dropout(x), n)), "dropout without training=?"),
-        (_build(lambda lstm, x, n: _last(lstm, x, n - 1)), "Word 22 of 22 has no effect"),
-        (_build(lambda lstm, x, n: _last(lstm, x.flip(0), n)), "another answer alone"),
-        (_build(lambda lstm, x, n: lstm(x.sum(1)[:, None])[0][:, 0]), "order has no effect"),
-        (_build(end=torch.sigmoid), "no answer lies beyond -1"),
-        (_build(end=torch.detach), "No gradient flows back"),
+        ({"read": lambda lstm, x, n: lstm(x)[0][:, -1]}, "columns of padding change"),
+        ({"read": lambda lstm, x, n: _last(lstm, F.dropout(x), n)}, "dropout without training=?"),
+        ({"read": lambda lstm, x, n: _last(lstm, x, n - 1)}, "Word 22 of 22 has no effect"),
+        ({"read": lambda lstm, x, n: _last(lstm, x.flip(0), n)}, "another answer alone"),
+        ({"read": lambda lstm, x, n: lstm(x.sum(1)[:, None])[0][:, 0]}, "order has no effect"),
+        ({"end": torch.sigmoid}, "no answer lies beyond -1"),
+        ({"end": torch.detach}, "No gradient flows back"),
     ),
 )
