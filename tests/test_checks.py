@@ -231,6 +231,17 @@ def test_what_is_missing_waits(answer):
     assert SPLIT(lambda x, n: answer).state == ("waiting" if answer is ... else "hint")
 
 
+@pytest.mark.parametrize("name", ["repaired_listing", "nucleus"])
+def test_a_changed_layer_or_tensor_is_noticed(name):
+    def spoils(given, other):
+        answer = EXERCISES[name].right(given, other)
+        changed = given if isinstance(given, torch.Tensor) else given.bias_ih_l0
+        changed.detach().add_(1)
+        return answer
+
+    assert "the input was changed" in ask(name, spoils).message
+
+
 def test_answers_are_counted():
     assert SPLIT(halves, halves).message == "This check takes 1 answer(s), it got 2."
 
