@@ -242,6 +242,14 @@ def test_a_changed_layer_or_tensor_is_noticed(name):
     assert "the input was changed" in ask(name, spoils).message
 
 
+def test_numbers_among_several_are_compared_with_tolerance():
+    def single(nats, text):
+        bits, one, word = EXERCISES["three_readings"].right(nats, text)
+        return bits, np.float32(one), word + 1
+
+    assert "for the perplexity a word " in ask("three_readings", single).message
+
+
 def test_answers_are_counted():
     assert SPLIT(halves, halves).message == "This check takes 1 answer(s), it got 2."
 

@@ -137,7 +137,8 @@ def numbers(value: Any) -> Any:
 
 def agree(one: Any, other: Any, tolerance: float = TOLERANCE) -> bool:
     """Tell whether two things that went through `numbers` are the same, numbers to `tolerance`."""
-    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+    array = np.ndarray | np.generic  # a row of an array of numbers is no array
+    if isinstance(one, array) and isinstance(other, array):
         if one.size == other.size == 1 and 0 in (one.ndim, other.ndim):
             one, other = one.reshape(()), other.reshape(())  # one number, in a box or not
         return one.shape == other.shape and bool(
@@ -147,7 +148,7 @@ def agree(one: Any, other: Any, tolerance: float = TOLERANCE) -> bool:
         return one.keys() == other.keys() and all(agree(one[k], other[k], tolerance) for k in one)
     if isinstance(one, tuple) and isinstance(other, tuple):
         return len(one) == len(other) and all(map(lambda a, b: agree(a, b, tolerance), one, other))
-    return type(one) is type(other) and not isinstance(one, np.ndarray) and bool(one == other)
+    return type(one) is type(other) and not isinstance(one, array) and bool(one == other)
 
 
 def tell(value: Any) -> str:
