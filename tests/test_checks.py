@@ -185,6 +185,7 @@ WRONG = {
     "another": (lambda x, n: (x[:n], x[n:] + 1), "With x = "),
     "named part": (lambda x, n: (x[:n], x[n:-1]), "for the tail shape (3,) is wanted, (2,) came"),
     "three": (lambda x, n: (x, x, x), "is wanted"),
+    "one too many": (lambda x, n: (x[:n], x[n:], x), "2 things are wanted, 3 came"),
     "prints": (prints, "returns nothing"),
     "keeps": (grows, "keeps something from call to call"),
     "changes": (changes, "the input was changed"),
@@ -248,6 +249,21 @@ def test_numbers_among_several_are_compared_with_tolerance():
         return bits, np.float32(one), word + 1
 
     assert "for the perplexity a word " in ask("three_readings", single).message
+
+
+def test_a_mistake_is_named_by_the_cases_in_which_it_shows():
+    whole = Exercise(
+        right=lambda x: x,
+        cases=lambda: [(1,), (2,), (3,)],
+        mistakes=[(lambda x: x if x < 2 else -x, "Negative.")],
+    )
+    assert whole(lambda x: -x).message == "Negative."
+    assert "1 is wanted, 0 came" in whole(lambda x: 0).message
+
+
+def test_what_an_answer_prints_is_seen_once(capsys):
+    SPLIT(lambda x, n: (print("seen"), halves(x, n))[1])
+    assert capsys.readouterr().out.count("seen") == len(_cases())
 
 
 def test_answers_are_counted():
