@@ -221,6 +221,11 @@ NOTEBOOKS = {
         ("ch06-step", "targets.flatten())", "inputs.flatten())"),
         ("ch06-step", "s.detach() for s in state", "s for s in state"),
         ("ch06-step", "state=state)", "state=None)"),  # the state is not carried
+        ("ch06-read-on", "[:, run_up - 1 :]", "[:, run_up:]"),
+        ("ch06-read-on", "np.arange(-run_up, size)", "np.arange(-run_up, size) + 1"),
+        ("ch06-dynamic-run", "result.loss.item() * int(result.count)", "result.loss.item()"),
+        ("ch06-mix-run", "(1 - share) * np.exp(-costs)", "share * np.exp(-costs)", REAL),
+        ("ch06-own-run", "counted(page, best_order, first=300)", "counted(page, 0, first=300)", REAL),
         ("ch06-categorical", "Categorical(logits=logits)", "Categorical(probs=logits)"),
         ("ch06-scale-cell", "logits * scale", "logits / scale"),
         ("ch06-generate", "logits * scale", "logits / scale"),
@@ -239,8 +244,8 @@ NOTEBOOKS = {
         ("ch06-load", "text = book[start:end]", "text = book[start:]", REAL),
         (
             "ch06-split-cell",
-            "[n * 90 // 100, n * 95 // 100])",
-            "[n * 90 // 100, n * 95 // 100])\ntrain_ids = ids",
+            "np.split(ids, [valid_start, test_start])",
+            "np.split(ids, [valid_start, test_start])\ntrain_ids = ids",
             REAL,
         ),
         ("ch06-small-run", "state = result.state if carry else None", "state = None", REAL),
