@@ -225,7 +225,7 @@ NOTEBOOKS = {
         ("ch06-read-on", "np.arange(-run_up, size)", "np.arange(-run_up, size) + 1"),
         ("ch06-dynamic-run", "result.loss.item() * int(result.count)", "result.loss.item()"),
         ("ch06-mix-run", "(1 - share) * np.exp(-costs)", "share * np.exp(-costs)", REAL),
-        ("ch06-own-run", "counted(page, best_order, first=300)", "counted(page, 0, first=300)", REAL),
+        ("ch06-own-run", "page[i - k : i] + character", "page[i - k : i] + page[i]", REAL),
         ("ch06-categorical", "Categorical(logits=logits)", "Categorical(probs=logits)"),
         ("ch06-scale-cell", "logits * scale", "logits / scale"),
         ("ch06-generate", "logits * scale", "logits / scale"),
