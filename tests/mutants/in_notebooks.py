@@ -232,6 +232,7 @@ NOTEBOOKS = {
         ),
         ("ch06-dynamic-run", "        optimizer.step()  # and only then learned from\n", "", REAL),
         ("ch06-copies-run", "train_text[5000:5250]", "test_text[5000:5250]", REAL),
+        ("ch06-one-batch", "    optimizer.zero_grad()\n", ""),
         ("ch06-mix-run", "(1 - share) * np.exp(-costs)", "share * np.exp(-costs)", REAL),
         ("ch06-own-run", "page[i - k : i] + character", "page[i - k : i] + page[i]", REAL),
         ("ch06-categorical", "Categorical(logits=logits)", "Categorical(probs=logits)"),
