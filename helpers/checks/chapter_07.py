@@ -51,9 +51,10 @@ def _fading(q, k, v, a, late=0, mask=torch.tril):
 
 
 def _fade_cases():
-    sizes = (1, 3, 2), (1, 1, 3), (2, 5, 3, 1), (4, 4, 4), (3, 9, 2, 5), (2, 40, 3, 4)
-    cases = [(*_qkv(*size), a) for size, a in zip(sizes, (0.5, 0.3, 0.9, 0.7, 1.0, 0.8))]  # noqa: B905
-    return [*cases, (*_qkv(2, 6, 3, dtype=torch.float64), 0.6), (*_qkv(1, 600, 2), 0.4)]
+    sizes = (1, 3, 2), (1, 1, 3), (2, 5, 3, 1), (4, 4, 4), (3, 9, 2, 5), (2, 40, 3, 4), (1, 600, 2)
+    factors = 0.5, 0.3, 0.9, 0.7, 1.0, 0.8, 0.4
+    cases = [(*_qkv(*size), a) for size, a in zip(sizes, factors, strict=True)]
+    return [*cases, (*_qkv(2, 6, 3, dtype=torch.float64), 0.6)]
 
 
 fading_attention = Exercise(
