@@ -9,13 +9,13 @@ from helpers.checks.exercise import Exercise
 
 
 # 7.1: attention in which step t looks at the steps s <= t
-def _causal(q, k, v, ahead=1, over=-1, scaled=True, late=False):
+def _causal(q, k, v, ahead=1, over=-1, scaled=True, late=False, hidden=-math.inf):
     """Look back; `ahead`: the diagonal from which the mask begins, `late`: after the softmax."""
     scores = q @ k.transpose(1, 2) / (math.sqrt(q.shape[-1]) if scaled else 1)
     masked = torch.ones(q.shape[1], q.shape[1], dtype=torch.bool).triu(ahead)
     if late:
         return torch.softmax(scores, over).masked_fill(masked, 0.0) @ v
-    return torch.softmax(scores.masked_fill(masked, -math.inf), over) @ v
+    return torch.softmax(scores.masked_fill(masked, hidden), over) @ v
 
 
 def _qkv(batch, steps, d, e=None, dtype=torch.float32):
@@ -37,6 +37,7 @@ causal_attention = Exercise(
         (partial(_causal, late=True), "Masked after the softmax, the weights do not sum up to 1."),
         (partial(_causal, over=1), "The softmax runs over the queries: it belongs over the keys."),
         (partial(_causal, scaled=False), "The scores were not divided by the root of d."),
+        (partial(_causal, hidden=0.0), "A score of 0 is no mask: e to the power of 0 is 1."),
         (lambda q, k, v: _causal(k, q, v), "Queries and keys are exchanged: who asks whom?"),
     ),
 )
@@ -67,10 +68,9 @@ fading_attention = Exercise(
         (lambda q, k, v, a: a * _fading(q, k, v, 1.0), "The output was multiplied, not the state."),
         (partial(_fading, mask=lambda fade: fade), "Each step sees what is to come as well."),
         (partial(_fading, mask=lambda fade: fade.tril(-1)), "A step does not see itself."),
-        (lambda q, k, v, a: _fading(k, q, v, a), "Queries and keys are exchanged."),
         (
-            lambda q, k, v, a: _fading(q / math.sqrt(q.shape[-1]), k, v, a),
-            "The scores are divided by the root of d: there is no softmax here that needs it.",
+            partial(_fading, late=-1, mask=lambda fade: fade.tril(-1)),
+            "The state was read before the step was added to it: a step sees itself.",
         ),
     ),
 )
@@ -100,13 +100,14 @@ delta_step = Exercise(
             "beta scales the new value only: so much goes, so much comes.",
         ),
         (
-            lambda S, k, v, beta: S + torch.outer(k, v - beta * (S.T @ k)),
-            "beta scales what goes only: so much goes, so much comes.",
+            lambda S, k, v, beta: (1 - beta) * S + beta * torch.outer(k, v),
+            "All that S holds fades here. Only what stands under this key should go.",
         ),
         (lambda S, k, v, beta: _delta(S, k, v, 1.0), "beta has no effect: it says how much of it."),
+        (lambda S, k, v, beta: S + torch.outer(k, v), "The old stays, and beta has no effect."),
         (partial(_delta, new=0.0), "The old value goes and the new one does not come."),
-        (partial(_delta, old=-1.0), "What is read is added. The difference is new minus old."),
-        (lambda S, k, v, beta: beta * torch.outer(k, v), "What stood under other keys is lost."),
+        (partial(_delta, old=-1.0), "What is read is added: it is to be taken away."),
+        (partial(_delta, old=-1.0, new=-1.0), "The difference has the wrong sign: new minus old."),
         (lambda S, k, v, beta: _delta(S, k, v, beta).T, "Rows and columns are exchanged."),
     ),
 )
@@ -151,9 +152,7 @@ states = Exercise(
             "There is one state too many: the start is not asked for.",
         ),
         (lambda a, b, h_0: _states(a, b, h_0)[:, -1], "This is the last state alone."),
-        (
-            lambda a, b, h_0: _states(a, (1 - a) * b, h_0),
-            "b is to be added as it is.",
-        ),
+        (lambda a, b, h_0: _states(a, a * b, h_0), "b was multiplied, too: first a, then plus b."),
+        (lambda a, b, h_0: _states(a, b, h_0).transpose(0, 1), "Time stands first: batch first."),
     ),
 )
