@@ -101,13 +101,13 @@ site: .venv/site
 	@command -v npm >/dev/null || { echo "make site needs Node.js with npm" >&2; exit 1; }
 	rm -rf _site
 	mkdir -p _site/source
-	cp -r docs/conf.py docs/index.md docs/_static $(wildcard notebooks/*.ipynb) _site/source
+	cp -r docs/. README.md $(wildcard notebooks/[0-9]*.ipynb) _site/source
 	cp docs/package.json docs/package-lock.json _site
 	npm ci --silent --prefix _site
 	mkdir _site/source/_static/fonts
 	cp $(KATEX)/katex.min.css _site/source/_static
 	cp $(KATEX)/fonts/*.woff2 _site/source/_static/fonts
-	NODE_MODULES=$(CURDIR)/_site/node_modules $(BIN)/sphinx-build -q --fail-on-warning --keep-going \
+	NODE_MODULES="$(CURDIR)/_site/node_modules" $(BIN)/sphinx-build -q --fail-on-warning --keep-going \
 	  -d _site/doctrees _site/source _site/html
 
 # What git knows, but for the tests and the translations, which hold the solutions too.

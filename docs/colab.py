@@ -2,7 +2,7 @@
 
 Colab opens notebooks from GitHub, but brings neither `helpers` nor the vocabulary. A learner with
 JupyterLab should not have to read past that, so the cell is added to a branch of its own, when the
-site is published: `python docs/colab.py https://github.com/OWNER/rnn-course [NOTEBOOK ...]`.
+site is published: `python docs/colab.py https://github.com/somebody/a-copy [NOTEBOOK ...]`.
 """
 
 import json
