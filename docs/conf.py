@@ -69,14 +69,17 @@ def links_of_the_site(app, docname, source):
     source[0] = re.sub(r"\]\((\.\./)?notebooks/", "](", page)
 
 
-def doors_of_the_page(app, page, template, context, doctree):
-    """Give the template what it puts above each page, where the public address is known."""
+def finished_page(app, page, template, context, doctree):
+    """Tell a screen reader which words are Korean; give the template the links above each page."""
+    if page == "notation":
+        korean = r"[가-힣]+(?: [가-힣]+)*"
+        context["body"] = re.sub(korean, r'<span lang="ko">\g<0></span>', context["body"])
     notebook = page if page in CHAPTERS else CHAPTERS[0]
-    context["opens"] = "This chapter" if page in CHAPTERS else "This page, and chapter 1"
+    context["opens"] = "This chapter" if page in CHAPTERS else "The course"
     context["doors"] = REPOSITORY and address.doors(REPOSITORY, page, notebook)
 
 
 def setup(app):
     """Tell Sphinx when to call these two."""
     app.connect("source-read", links_of_the_site)
-    app.connect("html-page-context", doors_of_the_page)
+    app.connect("html-page-context", finished_page)
