@@ -96,3 +96,19 @@ def test_handout_has_all_but_the_solutions(tmp_path):
     stored.cells = [c for c in stored.cells if "solution" not in c.metadata.get("tags", [])]
     assert nbformat.read(handout / "notebooks" / chapter.name, as_version=4) == stored
     assert "<summary>Solution" not in (handout / "notebooks" / chapter.name).read_text("utf8")
+
+
+def letters(text):
+    """Return the letters of all formulas, Greek ones by their names, without words and indices."""
+    formulas = " ".join(map("".join, re.findall(r"\$\$(.+?)\$\$|\$([^$]+?)\$", text, re.DOTALL)))
+    formulas = re.sub(r"\\(text|operatorname|begin|end)\{[^}]*\}|_\{?\w+", "", formulas)
+    greek = re.findall(r"\\(alpha|beta|eta|theta|lambda|rho|sigma|tau|phi|Delta|ell)\b", formulas)
+    return {*greek, *re.findall(r"(?<![\w\\])[A-Za-z](?!\w)", formulas)}
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_notation_says_what_each_letter_means(path):
+    cells = nbformat.read(path, as_version=4).cells
+    used = letters("\n".join(cell.source for cell in cells if cell.cell_type == "markdown"))
+    told = letters((ROOT / "docs/notation.md").read_text("utf8"))
+    assert used - told - {"a", "j"} == set()  # entries of a matrix, a row or a class
