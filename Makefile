@@ -101,7 +101,7 @@ site: .venv/site
 	@command -v npm >/dev/null || { echo "make site needs Node.js with npm" >&2; exit 1; }
 	rm -rf _site
 	mkdir -p _site/source
-	cp -r docs/. README.md $(wildcard notebooks/[0-9]*.ipynb) _site/source
+	cp -r docs/. README.md $(NOTEBOOKS) _site/source
 	cp docs/package.json docs/package-lock.json _site
 	npm ci --silent --prefix _site
 	mkdir _site/source/_static/fonts

@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 import address  # noqa: E402  # beside this file
 
-CHAPTERS = sorted(path.stem for path in HERE.glob("[0-9]*.ipynb"))
+CHAPTERS = sorted(path.stem for path in HERE.glob("[0-9][0-9]_*[a-z].ipynb"))
 REPOSITORY = address.repository()
 NODE = Path(os.environ["NODE_MODULES"])  # where `make site` has put KaTeX
 

@@ -89,7 +89,7 @@ def test_numbers_are_those_of_the_chapters(file, capsys):
         done.note(checks.EXERCISES[name])
     told = re.findall(r"✓ (\d+\.\d+)", "\n".join(lines(capsys)))
     stands, called = [], []
-    for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
+    for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*[a-z].ipynb")):
         for cell in nbformat.read(path, as_version=4).cells:
             stands += re.findall(r"^### Exercise (\d+\.\d+)", cell.source, re.MULTILINE)
             if "exercise" in cell.metadata.get("tags", []):

@@ -16,7 +16,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "_site" / "html"
-CHAPTERS = [path.stem for path in (ROOT / "notebooks").glob("[0-9]*.ipynb")]
+CHAPTERS = [path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*[a-z].ipynb")]
 PAGES = sorted(path.name for path in SITE.glob("*.html"))
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
