@@ -28,8 +28,7 @@ def note(exercise) -> None:
 def progress() -> None:
     """Print which exercises of which chapter are done, and a line that can be handed in."""
     found, done = right_here | kept(), []
-    for chapter in checks.CHAPTERS:
-        number = int(chapter.__name__[-2:])
+    for number, chapter in enumerate(checks.CHAPTERS, start=1):
         names = [n for n, record in vars(chapter).items() if checks.EXERCISES.get(n) is record]
         marks = {f"{number}.{k}": name in found for k, name in enumerate(names, start=1)}
         done += [k for k, right in marks.items() if right]
