@@ -5,6 +5,7 @@
 # make outputs   re-execute the chapters and store what they print (the only way outputs change)
 # make lint      ruff: code, tests and notebooks
 # make site      turn the stored chapters into a web site, _site/html; nothing is executed
+# make student   the course without its solutions, in _student, to hand out
 # make bench     measure the course beside the straightforward way, about seven minutes
 #
 # make test-browser    the site, and every chapter run in JupyterLab, looked at in a browser
@@ -25,7 +26,7 @@ NOTEBOOKS ?= $(sort $(wildcard notebooks/*.ipynb))
 # loses nothing, and on a busy one training takes half as long as with the default.
 export GOMP_SPINCOUNT ?= 10000
 
-.PHONY: lab check test test-slow outputs lint site bench clean \
+.PHONY: lab check test test-slow outputs lint site student bench clean \
   test-browser browser-tools test-marked mutants test-portable test-newest test-python audit
 
 lab: .venv/ready
@@ -100,14 +101,23 @@ site: .venv/site
 	@command -v npm >/dev/null || { echo "make site needs Node.js with npm" >&2; exit 1; }
 	rm -rf _site
 	mkdir -p _site/source
-	cp -r docs/conf.py docs/index.md docs/_static $(wildcard notebooks/*.ipynb) _site/source
+	cp -r docs/. README.md $(NOTEBOOKS) _site/source
 	cp docs/package.json docs/package-lock.json _site
 	npm ci --silent --prefix _site
 	mkdir _site/source/_static/fonts
 	cp $(KATEX)/katex.min.css _site/source/_static
 	cp $(KATEX)/fonts/*.woff2 _site/source/_static/fonts
-	NODE_MODULES=$(CURDIR)/_site/node_modules $(BIN)/sphinx-build -q --fail-on-warning --keep-going \
+	NODE_MODULES="$(CURDIR)/_site/node_modules" $(BIN)/sphinx-build -q --fail-on-warning --keep-going \
 	  -d _site/doctrees _site/source _site/html
+
+# What git knows, but for the tests and the translations, which hold the solutions too.
+student: .venv/ready
+	rm -rf _student
+	mkdir _student
+	git ls-files -z -- . ':!tests' ':!locale' ':!.ci' ':!.github' | tar --null -T - -cf - | tar -xf - -C _student
+	$(BIN)/jupyter nbconvert --to notebook --inplace --log-level WARN \
+	  --TagRemovePreprocessor.enabled=True --TagRemovePreprocessor.remove_cell_tags solution \
+	  _student/notebooks/*.ipynb
 
 bench: .venv/ready
 	CUDA_VISIBLE_DEVICES= TQDM_DISABLE=1 $(BIN)/python tests/bench/bench.py
@@ -147,4 +157,4 @@ lint: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-* _site _executed
+	rm -rf .venv .venv-* _site _student _executed

@@ -2,7 +2,7 @@
 
 Colab opens notebooks from GitHub, but brings neither `helpers` nor the vocabulary. A learner with
 JupyterLab should not have to read past that, so the cell is added to a branch of its own, when the
-site is published: `python docs/colab.py https://github.com/OWNER/rnn-course [NOTEBOOK ...]`.
+site is published: `python docs/colab.py https://github.com/somebody/a-copy [NOTEBOOK ...]`.
 """
 
 import json
@@ -11,13 +11,15 @@ from pathlib import Path
 
 CELL = """\
 # Colab brings PyTorch; this gets the course and the little that it needs besides
+import os
 import sys
 
 if "google.colab" in sys.modules:
     !git clone --quiet --depth 1 {address} /content/rnn-course
     %pip install --quiet torchtext==0.6.0 pooch filelock
     %cd -q /content/rnn-course/notebooks
-    sys.path.insert(0, "/content/rnn-course")"""
+    sys.path.insert(0, "/content/rnn-course")
+    os.environ["PYTHONPATH"] = "/content/rnn-course"  # for processes that a cell starts"""
 
 
 def with_colab_cell(notebook: dict, address: str) -> dict:

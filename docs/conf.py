@@ -1,10 +1,18 @@
 """The course as a web site: the stored notebooks as they are, nothing is executed (`make site`)."""
 
 import os
+import re
+import sys
 from pathlib import Path
 
 from sphinxcontrib.katex import KATEX_DEFAULT_OPTIONS, KaTeXServer
 
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+import address  # noqa: E402  # beside this file
+
+CHAPTERS = sorted(path.stem for path in HERE.glob("[0-9][0-9]_*[a-z].ipynb"))
+REPOSITORY = address.repository()
 NODE = Path(os.environ["NODE_MODULES"])  # where `make site` has put KaTeX
 
 project = "Recurrent networks in PyTorch"
@@ -17,7 +25,7 @@ nb_execution_mode = "off"
 nb_merge_streams = True
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
-exclude_patterns = ["_static"]
+exclude_patterns = ["_static", "README.md"]
 
 # Formulas are typeset here, not in the reader's browser: nothing to download, nothing that jumps,
 # and MathML for screen readers. A formula that KaTeX does not know fails the build.
@@ -30,6 +38,7 @@ KATEX_DEFAULT_OPTIONS["throwOnError"] = True
 KaTeXServer.start_server_process = KaTeXServer.start_network_socket
 
 html_theme = "furo"
+templates_path = ["_templates"]
 html_title = project
 html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
@@ -45,9 +54,32 @@ html_theme_options = {
     "dark_css_variables": {"color-brand-primary": "#7cc4f0", "color-brand-content": "#7cc4f0"},
     "top_of_page_buttons": [],
 }
-if "GITHUB_REPOSITORY" in os.environ:  # set where the site is published
-    html_theme_options["source_repository"] = (
-        f"https://github.com/{os.environ['GITHUB_REPOSITORY']}"
-    )
+if REPOSITORY:
+    html_baseurl = address.site(REPOSITORY)
+    html_theme_options["source_repository"] = f"https://github.com/{REPOSITORY}"
 
 copybutton_selector = ".cell_input div.highlight pre, details div.highlight pre"
+
+
+def links_of_the_site(app, docname, source):
+    """Put the README's table of chapters where it is asked for; notebooks lie beside the pages."""
+    readme = (HERE / "README.md").read_text(encoding="utf8")
+    table = re.search(r"^\| \| chapter .*?\n\n", readme, re.MULTILINE | re.DOTALL)[0]
+    page = re.sub(r"<!-- .* table of chapters -->\n", lambda _: table, source[0])
+    source[0] = re.sub(r"\]\((\.\./)?notebooks/", "](", page)
+
+
+def finished_page(app, page, template, context, doctree):
+    """Tell a screen reader which words are Korean; give the template the links above each page."""
+    if page == "notation":
+        korean = r"[가-힣]+(?: [가-힣]+)*"
+        context["body"] = re.sub(korean, r'<span lang="ko">\g<0></span>', context["body"])
+    notebook = page if page in CHAPTERS else CHAPTERS[0]
+    context["opens"] = "This chapter" if page in CHAPTERS else "The course"
+    context["doors"] = REPOSITORY and address.doors(REPOSITORY, page, notebook)
+
+
+def setup(app):
+    """Tell Sphinx when to call these two."""
+    app.connect("source-read", links_of_the_site)
+    app.connect("html-page-context", finished_page)

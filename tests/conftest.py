@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,9 @@ import torch
 from small_course import ARCHIVE, FILES, Server, apply, restart, settings
 
 from helpers import data
+from helpers.checks import done
+
+done.FILE = Path(os.devnull)  # what a test judges right is nobody's progress
 
 
 @pytest.fixture

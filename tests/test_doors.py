@@ -1,4 +1,4 @@
-"""The doors to the course: the README's links and results, and the cell for Colab."""
+"""The doors to the course: the README's picture and results, and the cell for Colab."""
 
 import base64
 import importlib.util
@@ -14,20 +14,12 @@ ROOT = Path(__file__).parents[1]
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
-def test_readme_has_every_link_of_every_chapter():
+def test_pictures_of_the_readme_have_words_and_are_light():
     text = (ROOT / "README.md").read_text(encoding="utf8")
-    place = dict(re.findall(r"^\[([rbc]\d)\]: (.*)$", text, re.MULTILINE))
-    owner, repo = re.search(r"address of the course, (.+)/(.+), stands", text).groups()
-    for number, path in enumerate(CHAPTERS, start=1):
-        (row,) = re.findall(rf"^\| {number} \| .*notebooks/{path.name}.*$", text, re.MULTILINE)
-        assert f"[read][r{number}] · [Binder][b{number}] · [Colab][c{number}]" in row
-        assert place[f"r{number}"] == f"https://{owner}.github.io/{repo}/{path.stem}.html"
-        for site, letter in (("mybinder.org", "b"), ("colab.research.google.com", "c")):
-            link = place[f"{letter}{number}"]
-            assert link.startswith(f"https://{site}/")
-            assert f"/{owner}/{repo}/" in link
-            assert link.endswith(f"notebooks/{path.name}")
-    for picture in re.findall(r"!\[[^\]]{20,}\]\(([^)]*)\)", text):
+    found = re.findall(r"!\[([^\]]*)\]\(([^)]*)\)", text)
+    assert found
+    for words, picture in found:
+        assert len(words) > 20
         assert (ROOT / picture).stat().st_size < 60_000
 
 

@@ -17,7 +17,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 ROOT = Path(__file__).parents[1]
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MAX_LINES = 25
-TAGS = {"nbval-ignore-output", "full-data", "exercise"}
+TAGS = {"nbval-ignore-output", "full-data", "exercise", "solution"}
 METADATA = {
     "kernelspec": {
         "display_name": "Python 3 (ipykernel)",
@@ -97,6 +97,17 @@ def pictures_without_alternative(nb):
     return found
 
 
+def solutions_that_are_not_taken_out(nb):
+    """Yield what `make student` would get wrong: it takes the cells tagged `solution` out."""
+    before = None
+    for cell in nb.cells:
+        is_one = cell.cell_type == "markdown" and "<summary>Solution" in cell.source
+        of_an_exercise = before is not None and "exercise" in before.metadata.get("tags", [])
+        if len({is_one, of_an_exercise, "solution" in cell.metadata.get("tags", [])}) > 1:
+            yield cell.id, "a solution stands behind its exercise and is tagged, nothing else is"
+        before = cell
+
+
 def long_cells(nb):
     for cell in code_cells(nb):
         if (lines := cell.source.count("\n") + 1) > MAX_LINES:
@@ -131,6 +142,7 @@ RULES = [
     machine_paths,
     ignored_without_assertion,
     pictures_without_alternative,
+    solutions_that_are_not_taken_out,
     long_cells,
     markers_of_nbval,
     ids,
@@ -157,9 +169,12 @@ def sound_notebook():
             new_code_cell("train()", id="train", execution_count=1, outputs=[printed]),
             new_code_cell("assert accuracy > 0.8", id="train-check", execution_count=2),
             new_code_cell("draw()", id="draw", execution_count=3, outputs=[picture]),
+            new_code_cell("x = ...", id="task", execution_count=4),
+            new_markdown_cell("<summary>Solution</summary>", id="solution"),
         ],
     )
-    nb.cells[1].metadata["tags"] = ["nbval-ignore-output"]
+    for number, tag in ((1, "nbval-ignore-output"), (4, "exercise"), (5, "solution")):
+        nb.cells[number].metadata["tags"] = [tag]
     return nb
 
 
@@ -203,6 +218,11 @@ PNG = new_output("display_data", {"image/png": "iVBO"})
         (pictures_without_alternative, 3, html("<svg><path/></svg>")),
         (pictures_without_alternative, 0, {"source": "![](plot.png)"}),
         (pictures_without_alternative, 0, {"source": '<img src="plot.png">'}),
+        (solutions_that_are_not_taken_out, 4, {"metadata": {}}),
+        (solutions_that_are_not_taken_out, 5, {"metadata": {}}),
+        (solutions_that_are_not_taken_out, 5, {"source": "Now you."}),
+        (solutions_that_are_not_taken_out, 0, {"source": "<summary>Solution</summary>"}),
+        (solutions_that_are_not_taken_out, 3, {"metadata": {"tags": ["solution"]}}),
         (long_cells, 2, {"source": "x = 1\n" * 26}),
         (markers_of_nbval, 2, {"source": "# NBVAL_SKIP\nassert accuracy > 0.8"}),
         (ids, 2, {"id": "0a1b2c3d"}),

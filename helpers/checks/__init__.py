@@ -2,6 +2,7 @@
 
 from importlib import import_module
 
+from helpers.checks.done import progress
 from helpers.checks.exercise import Exercise
 
 CHAPTERS = [import_module(f"helpers.checks.chapter_{n:02}") for n in range(1, 8)]

@@ -2,6 +2,11 @@
 
 import functools
 import http.server
+import os
+import re
+import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlparse
@@ -9,8 +14,9 @@ from urllib.parse import unquote, urldefrag, urlparse
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-SITE = Path(__file__).parents[2] / "_site" / "html"
-CHAPTERS = [path.stem for path in (Path(__file__).parents[2] / "notebooks").glob("*.ipynb")]
+ROOT = Path(__file__).parents[2]
+SITE = ROOT / "_site" / "html"
+CHAPTERS = [path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*[a-z].ipynb")]
 PAGES = sorted(path.name for path in SITE.glob("*.html"))
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
@@ -203,3 +209,43 @@ def test_every_fault_is_seen(chromium, tmp_path):
         "script: thrown",
     ):
         assert any(complaint.startswith(fault) for complaint in wrong), (fault, wrong)
+
+
+def owners(text):
+    """Return which repositories a text names, as "owner/name" or "owner.github.io/name"."""
+    place = (
+        r"(?:github\.com|google\.com/github|mybinder\.org/v2/gh|codespaces\.new)/([\w.-]+/[\w.-]+)"
+    )
+    return {*re.findall(place, text), *re.findall(r"//([\w-]+\.github\.io/?[\w.-]*)", text)}
+
+
+@pytest.mark.parametrize("repository", ["someone/rnn-copy", None])
+def test_a_copy_leads_to_itself_and_nowhere_where_it_has_no_address(tmp_path, repository):
+    copy = tmp_path / "a copy"  # a blank in a path is common, and make splits at it
+    for folder in ("docs", "notebooks"):
+        shutil.copytree(ROOT / folder, copy / folder)
+    for file in ("Makefile", "README.md"):
+        shutil.copy(ROOT / file, copy)
+    make = ["make", "-s", "-o", ".venv/ready", "-o", ".venv/site", "site"]
+    env = {name: value for name, value in os.environ.items() if name != "GITHUB_REPOSITORY"}
+    env |= {"GITHUB_REPOSITORY": repository} if repository else {}
+    subprocess.run([*make, f"BIN={Path(sys.executable).parent}"], cwd=copy, env=env, check=True)
+    pages = {path.stem: path.read_text("utf8") for path in (copy / "_site/html").glob("*.html")}
+    assert {*CHAPTERS, "index", "plan", "notation"} <= set(pages)
+    chapters = "".join(path.read_text("utf8") for path in copy.glob("notebooks/*.ipynb"))
+    named = owners(chapters) | {"pradyunsg/furo"}  # what the chapters cite, and the theme
+    found = owners("".join(pages.values())) - named
+    doors = re.findall(r'<nav class="doors".*?</nav>', "".join(pages.values()), re.DOTALL)
+    if not repository:
+        assert (found, doors) == (set(), [])
+        return
+    assert found == {"someone/rnn-copy", "someone.github.io/rnn-copy"}
+    assert len(doors) == len(CHAPTERS) + 3
+    (door,) = re.findall(r'<nav class="doors".*?</nav>', pages["04_lstm"], re.DOTALL)
+    colab = "https://colab.research.google.com/github/someone/rnn-copy/blob/colab/"
+    assert re.findall('href="(.+?)"', door) == [
+        "https://someone.github.io/rnn-copy/04_lstm.html",
+        colab + "notebooks/04_lstm.ipynb",
+        "https://mybinder.org/v2/gh/someone/rnn-copy/HEAD?urlpath=lab/tree/notebooks/04_lstm.ipynb",
+        "https://codespaces.new/someone/rnn-copy",
+    ]

@@ -208,6 +208,22 @@ HELPERS = {
         ("return textwrap.shorten(text, most,", "return textwrap.shorten(text, 9999,"),
         ("if not frame.filename.startswith(OURS)", "if True"),
     ],
+    ("helpers/checks/done.py", "tests/test_done.py"): [
+        (', errors="replace"', ""),
+        ("if name not in kept():", "if True:"),
+        ('f"\\n{name}\\n"', 'f"{name}\\n"'),
+        ("with suppress(OSError), FILE.open", "with FILE.open"),
+        ("right_here | kept()", "kept()"),
+        ("right_here | kept()", "right_here"),
+        ("start=1)}", "start=0)}"),
+    ],
+    ("helpers/checks/exercise.py", "tests/test_done.py"): [("done.note(self)", "pass")],
+    ("helpers/about.py", "tests/test_about.py"): [
+        ('why.replace(str(Path.home()), "~")', "why"),
+        ("except Exception as error:", "except ZeroDivisionError as error:"),
+        ("if f.is_dir()", "if f"),
+        ('places["RNN_COURSE_DATA"] else', "places else"),
+    ],
     ("helpers/checks/exercise.py", ENGINE): [
         ("random.setstate(drawn[0])", "pass"),
         ("np.random.set_state(drawn[1])", "pass"),
