@@ -230,7 +230,7 @@ HELPERS = {
         ("with torch.random.fork_rng(devices=[]):", "if True:"),
         ("if len(given) != self.takes:", "if False:"),
         ("any(map(answers.is_stub, given))", "False"),
-        ("self.judge(*given) or self.says", "self.judge(*given) and '' or self.says"),
+        ("said or self.says", "said and '' or self.says"),
         ("for size in sizes or SIZES", "for size in SIZES"),
         ("if isinstance(wrong, dict) else", "if False else"),
     ],
