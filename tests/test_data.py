@@ -9,7 +9,6 @@ import contextlib
 import gzip
 import os
 import random
-import resource
 import runpy
 import shutil
 import signal
@@ -366,9 +365,8 @@ BAD_ARCHIVES = {  # how it is made -> what the error says of it
     "link": (instead(tarfile.SYMTYPE, LAST), "in train are not"),
     "device": (instead(tarfile.CHRTYPE), "in train are not"),
     "negative size": (claiming(b"\xff" * 10 + b"\xfe\x00", "README"), "backwards"),
-    "endless header": (claiming(b"77777777777\0", "x", tarfile.XHDTYPE), "more than 9,000,000"),
-    "endless review": (claiming(b"77777777777\0", FIRST), "more than 9,000,000"),
-    "large hole": (claiming(b"02200000000\0", FIRST, tarfile.GNUTYPE_SPARSE), "its reviews in"),
+    "endless review": (claiming(b"77777777777\0", FIRST), "claims to have 8,589,934,591 b"),
+    "large hole": (claiming(b"02200000000\0", FIRST, tarfile.GNUTYPE_SPARSE), "claims to have"),
 }
 
 
@@ -470,6 +468,8 @@ def test_processes_at_once_download_once(processes, folder, mirror):
 
 def in_little_room(size, body, *args):
     """Let no file grow beyond `size`: the error is that of a full disk, but for its number."""
+    import resource  # not on Windows, where no process of this kind starts
+
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     return body(*args)
 

@@ -10,7 +10,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 SITE = Path(__file__).parents[2] / "_site" / "html"
-CHAPTERS = [path.stem for path in (Path(__file__).parents[2] / "notebooks").glob("*.ipynb")]
+CHAPTERS = [
+    path.stem for path in (Path(__file__).parents[2] / "notebooks").glob("[0-9][0-9]_*[a-z].ipynb")
+]
 PAGES = sorted(path.name for path in SITE.glob("*.html"))
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
