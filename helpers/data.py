@@ -150,9 +150,7 @@ def _find(name: str) -> Path | None:
         for folder in folders:
             there = [path.name for path in folder.glob("[!.]*") if re.search(SIGN[name], path.name)]
             if there or folder != DATA:
-                _say_once(
-                    f"Not in {folder}: {file}. There instead: {', '.join(there) or 'nothing'}."
-                )
+                _say_once(f"Not in {folder}: {file}. Found: {', '.join(there) or 'nothing alike'}.")
         why = _download(name)
     if why:
         _say_once(

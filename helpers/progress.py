@@ -46,8 +46,8 @@ class Progress(tqdm):
 
 
 def hold(path, seconds=600):
-    """Return a lock file for `with`; who waits is told for what, and gets a TimeoutError at last."""
-    lock, why = FileLock(path), f"another process holds {path}: delete it if there is none"
+    """Return a lock file for `with`; who waits is told for what, and gets a TimeoutError."""
+    lock, why = FileLock(path), f"another process holds {path}. Is there none? Delete it."
     for patience in (5, seconds):
         with suppress(Timeout):
             return lock.acquire(patience)
