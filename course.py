@@ -168,7 +168,7 @@ def ready():
     print(f"1 of 3 ({reason}): an environment in .venv, with Python {version}", flush=True)
     if subprocess.call([python, "-m", "venv", "--clear", str(VENV)]):
         raise SystemExit("This Python cannot make environments. Another one?\n" + HOW)
-    print(f"2 of 3: PyTorch, {'up to 3 GB' if large else 'about 200 MB'} to download", flush=True)
+    print(f"2 of 3: PyTorch, {'up to 1.4 GB' if large else 'about 200 MB'} to download", flush=True)
     source = ["--no-deps", "--index-url", index] if index else []
     if not pip(*source, "torch") and (not index or os.environ.get("TORCH") or not pip("torch")):
         raise SystemExit("PyTorch could not be installed: what pip said last tells why.")
