@@ -132,7 +132,7 @@ def why_anew():
     folder, _, rest = STAMP.read_text(encoding="utf8").partition("\n")
     versions, _, kind = rest.partition("\n")
     if folder != str(ROOT):
-        return "the course has moved"
+        return "it belongs to another folder"
     if versions != digest():
         return "pyproject.toml or constraints.txt has changed"
     known, asked = facts([str(OWN)]), os.environ.get("PYTHON")

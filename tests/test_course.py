@@ -183,7 +183,7 @@ def test_the_environment_is_made_once_and_anew_when_it_has_to_be(course, monkeyp
         (lambda: monkeypatch.setenv("TORCH", "cu130"), "another PyTorch"),
         (
             lambda: monkeypatch.setattr(course, "ROOT", course.ROOT / ".." / course.ROOT.name),
-            "has moved",
+            "another folder",
         ),
     ):
         change()
