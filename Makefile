@@ -13,32 +13,35 @@
 # make mutants         break helpers and chapters in many small ways: do the tests notice? an hour
 # make test-portable   the chapters as other machines run them, or with other seeds
 # make test-newest     make test with the newest versions of all but torch
-# make test-python     what needs no torch, on another Python: PYTHON=python3.13
 # make audit           are there known vulnerabilities in the pinned versions?
 #
-# Each target makes the virtual environment it needs on its first call.
+# Each target makes the virtual environment it needs on its first call. PYTHON=python3.13 names the
+# interpreter, TORCH=cpu or TORCH=pypi the kind of PyTorch; else course.py finds out.
 
-PYTHON ?= python3.11
+# Any Python can run course.py, which chooses the one for the environment.
+ANY := $(shell for python in "$(PYTHON)" python3 python3.13 python3.12 python3.11 python; do \
+  "$$python" -c "import sys; assert sys.version_info > (3, 8)" 2>/dev/null && echo "$$python" && break; done)
+COURSE = "$(or $(ANY),$(error No Python is found here. The course needs Python 3.11, 3.12 or 3.13: \
+  the README says how to get one, or name it, make $@ PYTHON=/the/path/to/python))" course.py
 BIN := .venv/bin
-NOTEBOOKS ?= $(sort $(wildcard notebooks/*.ipynb))
+# The chapters; an Untitled.ipynb or 05_imdb_sentiment-Copy1.ipynb is the learner's own.
+NOTEBOOKS ?= $(sort $(wildcard notebooks/[0-9][0-9]_*[a-z].ipynb))
 
 # How long a thread of PyTorch spins while it waits for another (Linux). At this count a quiet machine
 # loses nothing, and on a busy one training takes half as long as with the default.
 export GOMP_SPINCOUNT ?= 10000
 
 .PHONY: lab check test test-slow outputs lint site student bench clean \
-  test-browser browser-tools test-marked mutants test-portable test-newest test-python audit
+  test-browser browser-tools test-marked mutants test-portable test-newest audit FORCE
 
-lab: .venv/ready
-	$(BIN)/jupyter lab $(LAB_ARGS) $(firstword $(NOTEBOOKS))
+lab:
+	@$(COURSE) lab $(LAB_ARGS) $(firstword $(NOTEBOOKS))
 
-# Each file as a whole by one of several processes, which have one thread each.
-check: lint
-	RNN_COURSE_DATA=data/sample OMP_NUM_THREADS=1 \
-	  $(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile $(TEST_ARGS)
+check:
+	@$(COURSE) check $(TEST_ARGS)
 
-test: .venv/ready
-	$(BIN)/pytest $(TEST_ARGS)
+test:
+	@$(COURSE) test $(TEST_ARGS)
 
 # With --keep-going, a part that fails does not keep the others from running.
 test-slow: test-marked mutants test-portable test-newest
@@ -70,28 +73,16 @@ test-portable: .venv/ready
 	$(BIN)/python tests/portable/run.py $(if $(CHAPTERS),--chapters $(CHAPTERS)) \
 	  $(if $(MACHINES),--machines $(MACHINES)) $(if $(SEEDS),--seeds $(SEEDS))
 
-# In an environment of its own, without torch and so without conftest.py, which needs it.
-NO_TORCH := notebooks sample doors figures mutants
-test-python:
-	$(PYTHON) -m venv --clear .venv-python
-	grep -Ev '^torch(text)?==' constraints.txt >.venv-python/constraints.txt
-	sed -En '/^(dependencies|test) = /,/^]/ s/^ *"([^"]+)".*/\1/p' pyproject.toml | \
-	  grep -Ev '^torch' >.venv-python/requirements.txt
-	.venv-python/bin/python -m pip install --quiet --constraint .venv-python/constraints.txt \
-	  --requirement .venv-python/requirements.txt
-	MPLBACKEND=agg .venv-python/bin/python -m pytest --noconftest \
-	  $(NO_TORCH:%=tests/test_%.py) $(TEST_ARGS)
-
 # What pip would choose today, of all but torch.
-test-newest:
-	$(PYTHON) -m venv --clear .venv-newest
+test-newest: .venv/ready
+	$(BIN)/python -m venv --clear .venv-newest
 	grep '^torch==' constraints.txt >.venv-newest/constraints.txt
 	.venv-newest/bin/python -m pip install --quiet --constraint .venv-newest/constraints.txt --editable '.[test]'
 	.venv-newest/bin/python -m pytest $(TEST_ARGS)
 
 # --strict: a package that could not be looked up is no package without findings.
 audit:
-	$(PYTHON) -m venv --clear .venv-audit
+	"$(ANY)" -m venv --clear .venv-audit
 	.venv-audit/bin/python -m pip install --quiet pip-audit
 	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
@@ -146,11 +137,10 @@ lint: .venv/ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
-# The stamp is written last, so an installation that was interrupted starts over.
-.venv/ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
-	touch $@
+# At each call course.py looks whether the environment is whole, and writes the stamp if it made it.
+.venv/ready: FORCE
+	@$(COURSE) ready
+FORCE:
 
 .venv/site: .venv/ready
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[site,browser]'

@@ -18,6 +18,8 @@ from helpers import data
 
 mpl.use("agg")  # the tests' own figures; the notebooks' kernels choose for themselves
 
+# A chapter; an Untitled.ipynb or 05_imdb_sentiment-Copy1.ipynb is the learner's own.
+CHAPTER = "[0-9][0-9]_*[a-z].ipynb"
 DATA_OF = {"05_imdb_sentiment": "imdb", "06_mysterious_island_lm": "island"}
 PNG = re.compile('src="data:image/png;base64,([A-Za-z0-9+/]+=*)"')  # as figures.show writes it
 # Measured in chapters 1 to 4: other processors and numbers of threads move 0 to 4 % of a picture's
@@ -109,9 +111,11 @@ def moved_ink(one, two):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collect_file(file_path, parent):
-    """Put a Chapter where nbval has found a notebook."""
+    """Put a Chapter where nbval has found one, and leave other notebooks alone."""
     found = yield
-    return [
-        Chapter.from_parent(parent, path=file_path) if isinstance(node, IPyNbFile) else node
-        for node in found
-    ]
+    if file_path.match(CHAPTER):
+        return [
+            Chapter.from_parent(parent, path=file_path) if isinstance(node, IPyNbFile) else node
+            for node in found
+        ]
+    return [node for node in found if not isinstance(node, IPyNbFile)]

@@ -1,8 +1,8 @@
 """The two data sets of the course: find, fetch, verify, read.
 
-Each is looked for in the folder that the environment variable `RNN_COURSE_DATA` names, in `data/`,
-and on the network; where all of that fails, the small sample in `data/sample/` takes its place and
-one printed line says so. `python -m helpers.data` fetches and checks both. See `data/README.md`.
+Each is looked for in the folder that `RNN_COURSE_DATA` names, in `data/`, and on the network; where
+all of that fails, the sample in `data/sample/` takes its place and one printed line says so.
+`python -m helpers.data` fetches and checks both. See `data/README.md`.
 """
 
 import functools
@@ -18,9 +18,9 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import pooch
-import requests
-from filelock import FileLock
 from torch.utils.data import Dataset
+
+from helpers.progress import hold
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 SOURCES = {  # the file as published, its SHA-256, and where to get it, in this order
@@ -37,14 +37,23 @@ SOURCES = {  # the file as published, its SHA-256, and where to get it, in this 
         "35ab3774e8e249c43a98209d8efd94c060102003/ch15/1268-0.txt",
     ),
 }
+FORMS = {"imdb": ("aclImdb_v1.tar.gz", "aclImdb_v1.tar", "aclImdb"), "island": ("1268-0.txt",)}
+SIGN = {"imdb": "(?i)imdb", "island": "(?i)1268|island"}  # in names of what is there instead
 CONTENT = {  # the SHA-256 of each split's reviews, however they are packed (`data/README.md`)
     "train": "fd2f9aacf1a39c0652536e6d8c0a7f53c444a847715fa9701ad5786ba59ba885",
     "test": "88d6ef40ef24605ebb8a664f7ab519512200876945f501586e7bd1879b3eea4c",
 }
-REVIEW = re.compile(r"(?:\./)?(aclImdb/(?:train|test)/(?:neg|pos)/[0-9]+_[0-9]+\.txt)")
+REVIEW = re.compile(r"aclImdb/(?:train|test)/(?:neg|pos)/[0-9]+_[0-9]+\.txt")
 PATIENCE = 4.5  # seconds for a mirror's first chunk: three silent ones are given up within 15
 STALL, CHUNK_BYTES = 10, 1 << 14  # seconds for each chunk after that, so 1.6 kB/s are the least
-MAX_BYTES = 600_000_000  # read of anyone's archive: the published one has 0.3 GB unpacked
+MAX_BYTES = 100_000_000  # of a file in an archive, whatever its header claims
+FAILURES = {  # what an error's name or words have in them -> what it means
+    "ProxyError|407 [A-Z]": "the proxy refuses (HTTPS_PROXY=http://name:password@host:port)",
+    "SSLError|CA cert": "the certificate of {0} is not trusted: REQUESTS_CA_BUNDLE can name others",
+    "HTTPError": "{0} answered {1.response.status_code}",
+    "^ValueError": "{0} sent something else",  # pooch's word for a wrong checksum
+    "": "the connection to {0} failed",
+}
 _say_once = functools.cache(print)
 
 
@@ -116,38 +125,32 @@ def mysterious_island() -> str:
 
 
 def is_sample(name: str) -> bool:
-    """Tell whether the sample stands in for a data set, after trying to download it.
-
-    Parameters
-    ----------
-    name : {"imdb", "island"}
-        The data set of chapter 5 or 6.
-
-    Returns
-    -------
-    bool
-        True where the published file is not to be had.
-    """
+    """Tell whether the sample stands in for "imdb" or "island", after trying to download it."""
     return _find(name) is None
 
 
 def _find(name: str) -> Path | None:
-    """Return the file of a data set, or None for the sample, saying so once per process."""
+    """Return where a data set is, or None for the sample, saying so once per process."""
     file, folders = SOURCES[name][0], [DATA]
     if setting := os.environ.get("RNN_COURSE_DATA"):
         # A notebook runs in its own folder, so a relative path may be meant from the repository.
-        places = (Path(setting).expanduser(), DATA.parent / setting)
-        folders = [place.resolve() for place in places if place.is_dir()] + folders
+        places = [p.resolve() for p in (Path(setting).expanduser(), DATA.parent / setting)]
+        folders = [p.parent if p.name == "aclImdb" else p for p in places if p.is_dir()] + folders
         if folders == [DATA]:
             raise DataError(
                 f"RNN_COURSE_DATA is set to {setting!r}, which is not an existing folder. Set it"
                 " to the one that holds the data files, or unset it, and start again."
             )
+    found = (p for f in folders for n in FORMS[name] for p in (f / n, *sorted(f.glob(f"*/{n}"))))
     if folders[0] == DATA / "sample":
         why = "RNN_COURSE_DATA asks for it (unset it first)"
-    elif path := next((f / file for f in folders if os.path.lexists(f / file)), None):
+    elif path := next(filter(os.path.lexists, found), None):
         return path  # maybe a dangling link: a mistake to report, not to pass over
     else:
+        for folder in folders:
+            there = [path.name for path in folder.glob("[!.]*") if re.search(SIGN[name], path.name)]
+            if there or folder != DATA:
+                _say_once(f"Not in {folder}: {file}. Found: {', '.join(there) or 'nothing alike'}.")
         why = _download(name)
     if why:
         _say_once(
@@ -163,27 +166,27 @@ def _download(name: str) -> str:
     file, sha256, *urls = SOURCES[name]
     folder, reasons = DATA / f".{name}.part", []
     try:
-        with FileLock(DATA / f".{name}.lock"):
+        with hold(DATA / f".{name}.lock"):
             if (DATA / file).exists():  # another process was first
                 return ""
             for url in urls:
-                host = url.split("/")[2]
                 try:
                     fetched = _fetch(url, sha256, file, folder)
                     fetched.chmod(0o644)  # pooch's temporary files are the owner's alone
                     fetched.replace(DATA / file)
                     return ""
-                except requests.HTTPError as error:
-                    error.response.close()
-                    reasons.append(f"{host} answered {error.response.status_code}")
-                except (requests.RequestException, TimeoutError):
-                    reasons.append(f"the connection to {host} failed")
-                except ValueError:  # pooch's word for a wrong checksum
-                    reasons.append(f"{host} sent something else")
+                except (OSError, ValueError) as error:
+                    if getattr(error, "errno", None):  # of the disk, not of the network
+                        raise
+                    words = f"{type(error).__name__} {error}"
+                    says = next(FAILURES[sign] for sign in FAILURES if re.search(sign, words))
+                    reasons.append(says.format(url.split("/")[2], error))
+                    with suppress(AttributeError):
+                        error.response.close()
                 finally:  # also of what a killed process has left
                     shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:  # read-only, full
-        reasons.append(f"nothing can be stored in {DATA} ({error})")
+        reasons.append(f"nothing can be stored in {DATA} ({error})" if error.errno else str(error))
     return f"the download failed: {', '.join(reasons)}"
 
 
@@ -233,15 +236,22 @@ def _reviews(archive: Path, split: str) -> list[tuple[int, str]]:
     return [(int("/pos/" in p), text) for p, text in zip(fields[:-1:2], fields[1::2], strict=True)]
 
 
-def _parse(archive: Path) -> bytes:
+def _parse(source: Path) -> bytes:
     """Return path, NUL, text, NUL of every review, sorted by path; nothing is extracted to disk."""
-    texts = {}
-    with _Bounded(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
-        for member in tar:
-            review = REVIEW.fullmatch(member.name)
-            if review and member.isreg() and not member.issparse():
-                texts[review[1]] = tar.extractfile(member).read()
-    return b"".join(b"%s\0%s\0" % (path.encode(), texts[path]) for path in sorted(texts))
+    if source.name == "aclImdb":
+        files = source.glob("*/???/*.txt")  # neg and pos
+        texts = {f.relative_to(source.parent).as_posix(): f.read_bytes() for f in files}
+    else:
+        unpack = gzip.open if source.suffix == ".gz" else open
+        with unpack(source, "rb") as file, tarfile.open(fileobj=file, mode="r|") as tar:
+            texts = {}
+            for member in tar:
+                if member.size > MAX_BYTES:
+                    raise ValueError(f"{member.name} in it claims to have {member.size:,} bytes")
+                if member.isreg() and not member.issparse():
+                    texts[member.name.removeprefix("./")] = tar.extractfile(member).read()
+    paths = sorted(filter(REVIEW.fullmatch, texts))
+    return b"".join(b"%s\0%s\0" % (path.encode(), texts[path]) for path in paths)
 
 
 def _verify(content: bytes) -> dict[str, bytes]:
@@ -254,15 +264,6 @@ def _verify(content: bytes) -> dict[str, bytes]:
     return parts
 
 
-class _Bounded(gzip.GzipFile):
-    """An archive that is not read on and on, whatever its headers claim; `r|` never goes back."""
-
-    def read(self, size=-1):
-        if self.tell() > MAX_BYTES:
-            raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
-        return super().read(size)
-
-
 def _main(full: bool) -> int | str:
     """Fetch, check and cache both data sets; return the exit status, or what is wrong."""
     try:
@@ -270,8 +271,7 @@ def _main(full: bool) -> int | str:
         mysterious_island()
     except DataError as error:
         return str(error)
-    paths = [_find(name) for name in SOURCES]
-    for path in filter(None, paths):
+    for path in filter(None, paths := [_find(name) for name in SOURCES]):
         print(f"{path}: real and checked")
     return int(full and None in paths)
 

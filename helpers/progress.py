@@ -1,11 +1,13 @@
-"""One line that moves while something runs and leaves nothing behind when it is done.
+"""What a person sees who waits: a line that moves, and leaves nothing behind when all is done.
 
 In a terminal `tqdm` draws it as always, on stderr. In a notebook its carriage returns would be
 stored with the outputs, so there the line lives in one display slot, which is overwritten.
 """
 
 import io
+from contextlib import suppress
 
+from filelock import FileLock, Timeout
 from IPython import get_ipython
 from IPython.display import display
 from tqdm import tqdm
@@ -41,3 +43,13 @@ class Progress(tqdm):
         else:
             self._slot.update({"text/plain": text}, raw=True)
         return True
+
+
+def hold(path, seconds=600):
+    """Return a lock file for `with`; who waits is told for what, and gets a TimeoutError."""
+    lock, why = FileLock(path), f"another process holds {path}. Is there none? Delete it."
+    for patience in (5, seconds):
+        with suppress(Timeout):
+            return lock.acquire(patience)
+        print(f"Waited {patience} s: {why}", flush=True)
+    raise TimeoutError(why)

@@ -1,9 +1,9 @@
 """Train the language model of chapter 6 on a text of any size, with as many processes as you have.
 
     python -m helpers.scale TEXT
-    torchrun --standalone --nproc-per-node 4 --max-restarts 3 -m helpers.scale TEXT
+    torchrun --standalone --local-addr localhost --nproc-per-node 4 -m helpers.scale TEXT
 
-When a process dies, torchrun starts all again, from the last checkpoint; so does your next call.
+With --max-restarts 3 torchrun starts all again when a process dies; so does your next call.
 """
 
 import argparse
@@ -21,11 +21,10 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 import torch.distributed as dist
-from filelock import FileLock
 from torch import nn, optim
 
 from .batches import StreamBatches
-from .progress import Progress
+from .progress import Progress, hold
 from .training import Step, evaluate, table, train_epoch
 
 RANK, WORLD = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))  # by torchrun
@@ -78,7 +77,7 @@ def write_whole(path: Path) -> Iterator[BinaryIO]:
 def save(content: Any, path: Path) -> None:
     """Write what `torch.save` takes into a file, whole or not at all; one process at a time."""
     torch.save(content, packed := io.BytesIO())  # on a full disk its own writer hides the reason
-    with FileLock(path.with_name(".lock")), write_whole(path) as file:
+    with hold(path.with_name(".lock")), write_whole(path) as file:
         file.write(packed.getbuffer())
 
 
@@ -147,7 +146,7 @@ def encode_file(path: Path, target: Path) -> tuple[np.ndarray, str, str]:
     modified = path.stat().st_mtime_ns
     with path.open("rb") as file:
         fingerprint = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    with FileLock(target.with_name(".lock")):
+    with hold(target.with_name(".lock"), 86_400):
         if not target.exists() or _open_encoded(target)[0]["text"] != fingerprint:
             with write_whole(target) as file:
                 _encode(path, fingerprint, file)
@@ -188,9 +187,8 @@ def _blocks(path: Path) -> Iterator[np.ndarray]:
                 yield np.frombuffer(block.encode("utf-32-le"), dtype="<u4")
         except UnicodeDecodeError as error:
             position = file.buffer.tell() - len(error.object) + error.start
-            raise ValueError(
-                f"{path} is not UTF-8 ({error.reason} at byte {position:,}): convert it first"
-            ) from error
+            what = f"{error.reason} at byte {position:,}"
+            raise ValueError(f"{path} is not UTF-8 ({what}): convert it first") from error
 
 
 def connect(gpu: bool) -> None:
@@ -267,8 +265,10 @@ def train(options: argparse.Namespace) -> None:
         connect(gpu)
     if from_first(plan) != plan:
         raise ValueError("the text or an option here is another one than that of the first process")
-
     n = len(ids) - min(int(len(ids) * options.held_out), 10**6)
+    if min(n, len(ids) - n) <= size:
+        parts = f"{n:,} characters to learn from, {len(ids) - n:,} --held-out"
+        raise ValueError(f"{options.text}: {parts}: too few for a --batch-size of {size}")
     parts = len(StreamBatches(ids[:n], size, window)) // options.save_every + 1  # one an epoch
     starts = [(n - 1) // parts * i for i in range(parts + 1)]
     learned = [StreamBatches(ids[a : b + 1], size, window) for a, b in pairwise(starts)]

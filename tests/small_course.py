@@ -3,6 +3,7 @@
 `helpers.data` is the real one: only `DATA`, `CONTENT` and `SOURCES` are replaced.
 """
 
+import functools
 import gzip
 import hashlib
 import http.server
@@ -14,6 +15,7 @@ import tarfile
 import threading
 from pathlib import Path
 
+import pytest
 import torch
 
 from helpers import data
@@ -173,10 +175,16 @@ class Server(http.server.ThreadingHTTPServer):
 
 # --- processes -------------------------------------------------------------------------------
 
+
 # A fork of a process that has loaded everything and runs nothing else: there in 50 ms, and none
 # of the locks that pytest's own threads may hold.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["helpers.data", "pytest"])
+@functools.cache
+def forks():
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        pytest.skip("processes cannot be forked here")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["helpers.data", "pytest"])
+    return context
 
 
 def _run(pipe, course, body, args):
@@ -194,8 +202,8 @@ class Child:
     """A process that waits for `go`, then runs `body(*args)` in a course of these settings."""
 
     def __init__(self, course, body, *args):
-        self.pipe, far = FORKS.Pipe()
-        self.process = FORKS.Process(target=_run, args=(far, course, body, args))
+        self.pipe, far = forks().Pipe()
+        self.process = forks().Process(target=_run, args=(far, course, body, args))
         self.process.start()
         far.close()
         assert self.pipe.recv() == "ready"

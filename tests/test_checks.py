@@ -28,7 +28,7 @@ MISTAKES = [
     for name, record in EXERCISES.items()
     for number in range(len(record.mistakes))
 ]
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("[0-9][0-9]_*[a-z].ipynb"))
 FOLDED = re.compile(
     r"<details>\s*<summary>Solution.*?</summary>\n\n```python\n(.*?)```.*</details>", re.DOTALL
 )

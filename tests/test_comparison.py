@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -49,13 +50,20 @@ def test_cells_are_named_and_pictures_compared(tmp_path):
         nb.cells.append(new_code_cell(show, id=name, execution_count=1, outputs=[output]))
     nb.cells[2].metadata["tags"] = ["full-data"]
     nb.cells.append(new_code_cell("1 / 0", id="error", execution_count=1))
-    for chapter in ("pictures.ipynb", "05_imdb_sentiment.ipynb"):  # the other is on the sample
+    for chapter in ("01_pictures.ipynb", "05_imdb_sentiment.ipynb"):  # the other is on the sample
         nbformat.write(nb, tmp_path / chapter)
+    for own in (
+        "Untitled.ipynb",
+        "05_imdb_sentiment-Copy1.ipynb",
+    ):  # the learner's own
+        old = {"cell_type": "code", "source": "1 / 0", "metadata": {}, "outputs": []}
+        old = {"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": [old]}
+        (tmp_path / own).write_text(json.dumps(old))
     for file in ("conftest.py", "pyproject.toml"):
         shutil.copy(ROOT / file, tmp_path)
     command = [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider", "--color=no"]
     done = subprocess.run(
-        [*command, "pictures.ipynb", "05_imdb_sentiment.ipynb"],
+        [*command, "."],
         cwd=tmp_path,
         env=os.environ | {"RNN_COURSE_DATA": str(ROOT / "data/sample")},
         capture_output=True,
@@ -64,7 +72,7 @@ def test_cells_are_named_and_pictures_compared(tmp_path):
     )
     lines = [line.split() for line in done.stdout.splitlines()]
     passed = {line[1] for line in lines if line[:1] == ["PASSED"]}
-    assert passed == {"pictures.ipynb::same", "pictures.ipynb::nudged"} | {
+    assert passed == {"01_pictures.ipynb::same", "01_pictures.ipynb::nudged"} | {
         f"05_imdb_sentiment.ipynb::{name}" for name in {"same", "nudged", "full-data"} | PICTURES
     }, done.stdout
     failed = {line[1] for line in lines if line[:1] == ["FAILED"]}
@@ -74,7 +82,7 @@ def test_cells_are_named_and_pictures_compared(tmp_path):
     assert "\nerror: Cell execution caused an exception" in done.stdout
 
     kept = tmp_path / "_executed"
-    now = nbformat.read(kept / "pictures.ipynb", as_version=4).cells
+    now = nbformat.read(kept / "01_pictures.ipynb", as_version=4).cells
     assert now[3].outputs[0].data["text/html"] == img()
     assert now[-1].outputs[0].ename == "ZeroDivisionError"
     assert {path.name for path in kept.glob("*.png")} == {

@@ -9,7 +9,7 @@ from mutants.catalogue import ROOT, mutants
 from mutants.in_helpers import HELPERS
 from mutants.in_notebooks import NOTEBOOKS
 
-CHAPTERS = sorted(path.name[:2] for path in (ROOT / "notebooks").glob("*.ipynb"))
+CHAPTERS = sorted(path.name[:2] for path in (ROOT / "notebooks").glob("[0-9][0-9]_*[a-z].ipynb"))
 
 
 @pytest.mark.parametrize("file", sorted({mutant.file for mutant in mutants()}))

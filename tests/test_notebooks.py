@@ -15,7 +15,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 ROOT = Path(__file__).parents[1]
-CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*[a-z].ipynb"))
 MAX_LINES = 25
 TAGS = {"nbval-ignore-output", "full-data", "exercise", "solution"}
 METADATA = {

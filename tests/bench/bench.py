@@ -242,7 +242,8 @@ def growth(data: dict) -> None:
     for n in range(1, torch.get_num_threads() + 1):
         torch.set_num_threads(n)
         print(f"characters a second on {n} core(s): {size / seconds(train):,.0f}")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    gibibyte = 2**30 if sys.platform == "darwin" else 2**20  # in bytes there, in kB elsewhere
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / gibibyte
     print(f"peak memory {peak:.2f} GiB (mark: below 2)")
 
 

@@ -99,7 +99,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=0, help="so many other seeds instead")
     parser.add_argument("--first-seed", type=int, default=2)
     options = parser.parse_args()
-    chapters = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    chapters = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*[a-z].ipynb"))
     if options.chapters:
         chapters = [path for path in chapters if path.name[:2] in options.chapters]
     seeds = range(options.first_seed, options.first_seed + options.seeds)
