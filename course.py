@@ -201,15 +201,14 @@ def main(command="", *arguments):
         named = any(name.endswith(".ipynb") for name in arguments)
         first = [] if named else ["notebooks/01_sequential_data.ipynb"]
         start("jupyterlab", *root, *arguments, *first)
-    if command == "test":
-        start("pytest", *arguments)
     if command == "check":
         for lint in (["check"], ["format", "--check"]):
             if subprocess.call([str(OWN), "-m", "ruff", *lint]):
                 raise SystemExit(1)
-        os.environ.update(RNN_COURSE_DATA="data/sample", OMP_NUM_THREADS="1")
-        # Each file as a whole by one of several processes, which have one thread each.
-        start("pytest", "-n", "logical", "--maxprocesses", "4", "--dist", "loadfile", *arguments)
+        os.environ["RNN_COURSE_DATA"] = "data/sample"
+    # Each file as a whole by one of several processes, which have one thread each: no core waits.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    start("pytest", "-n", "logical", "--maxprocesses", "4", "--dist", "loadfile", *arguments)
 
 
 if __name__ == "__main__":
