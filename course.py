@@ -195,6 +195,8 @@ def main(command="", *arguments):
         raise SystemExit(__doc__)
     os.chdir(str(ROOT))
     ready()
+    if command == "ready":
+        return
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # why: see the Makefile
     if command == "lab":
         root = ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
