@@ -70,7 +70,7 @@ def test_cases_tell_mistakes_from_the_right_answer(name):
     for mistake, hint in record.mistakes:
         answers.start_clock()
         theirs = engine.outcomes(record, mistake)
-        telling = [not t.agrees(r, record.tolerance) for t, r in zip(theirs, right, strict=True)]
+        telling = [not t.agrees(r) for t, r in zip(theirs, right, strict=True)]
         assert sum(telling) >= 2, hint
 
 
@@ -185,6 +185,7 @@ WRONG = {
     "another": (lambda x, n: (x[:n], x[n:] + 1), "With x = "),
     "named part": (lambda x, n: (x[:n], x[n:-1]), "for the tail shape (3,) is wanted, (2,) came"),
     "three": (lambda x, n: (x, x, x), "is wanted"),
+    "one too many": (lambda x, n: (x[:n], x[n:], x), "2 things are wanted, 3 came"),
     "prints": (prints, "returns nothing"),
     "keeps": (grows, "keeps something from call to call"),
     "changes": (changes, "the input was changed"),
@@ -229,6 +230,40 @@ def test_a_function_that_never_ends_is_told_so(monkeypatch):
 def test_what_is_missing_waits(answer):
     assert all(record(*[answer] * record.takes).state == "waiting" for record in EXERCISES.values())
     assert SPLIT(lambda x, n: answer).state == ("waiting" if answer is ... else "hint")
+
+
+@pytest.mark.parametrize("name", ["repaired_listing", "nucleus"])
+def test_a_changed_layer_or_tensor_is_noticed(name):
+    def spoils(given, other):
+        answer = EXERCISES[name].right(given, other)
+        changed = given if isinstance(given, torch.Tensor) else given.bias_ih_l0
+        changed.detach().add_(1)
+        return answer
+
+    assert "the input was changed" in ask(name, spoils).message
+
+
+def test_numbers_among_several_are_compared_with_tolerance():
+    def single(nats, text):
+        bits, one, word = EXERCISES["three_readings"].right(nats, text)
+        return bits, np.float32(one), word + 1
+
+    assert "for the perplexity a word " in ask("three_readings", single).message
+
+
+def test_a_mistake_is_named_by_the_cases_in_which_it_shows():
+    whole = Exercise(
+        right=lambda x: x,
+        cases=lambda: [(1,), (2,), (3,)],
+        mistakes=[(lambda x: x if x < 2 else -x, "Negative.")],
+    )
+    assert whole(lambda x: -x).message == "Negative."
+    assert "1 is wanted, 0 came" in whole(lambda x: 0).message
+
+
+def test_what_an_answer_prints_is_seen_once(capsys):
+    SPLIT(lambda x, n: (print("seen"), halves(x, n))[1])
+    assert capsys.readouterr().out.count("seen") == len(_cases())
 
 
 def test_answers_are_counted():

@@ -1,7 +1,6 @@
 """What a learner hands in: calling it safely, reading it as numbers, telling it in few words."""
 
 import ast
-import copy
 import ctypes
 import inspect
 import linecache
@@ -11,8 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from decimal import Decimal
-from fractions import Fraction
+from numbers import Number
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -20,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+TOLERANCE = 1e-5  # how far numbers may differ, relative and absolute
 LIMIT = 15.0  # seconds that the learner's code may take in one check, all calls together
 OURS = (str(Path(__file__).parents[1]), sys.prefix, sys.base_prefix)  # where no learner writes
 _end = float("inf")  # when the check that is under way has to be over
@@ -110,14 +109,17 @@ def numbers(value: Any) -> Any:
     """Return an answer in one form: float64 arrays, rows of equal length stacked to one array.
 
     Tensors, arrays, numbers of any kind and lists or tuples of them become arrays (rows of unequal
-    length a tuple of arrays), the values of a dictionary too; anything else stays what it is.
+    length a tuple of arrays), the values of a dictionary and the parameters of a module too;
+    anything else stays what it is.
     """
+    if isinstance(value, torch.nn.Module):
+        value = value.state_dict()
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().to_dense().resolve_conj()
         value = (value if value.is_complex() else value.double()).numpy()
     if isinstance(value, np.ndarray) and value.dtype.kind not in "biufO":
         return value
-    if isinstance(value, int | float | Fraction | Decimal | np.generic | np.ndarray):
+    if isinstance(value, Number | np.generic | np.ndarray):
         try:
             return np.asarray(value, dtype=float)
         except (TypeError, ValueError, OverflowError):
@@ -133,9 +135,10 @@ def numbers(value: Any) -> Any:
     return Thing(kind(value)) if own and not isinstance(value, type | FunctionType) else value
 
 
-def agree(one: Any, other: Any, tolerance: float = 1e-5) -> bool:
+def agree(one: Any, other: Any, tolerance: float = TOLERANCE) -> bool:
     """Tell whether two things that went through `numbers` are the same, numbers to `tolerance`."""
-    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+    array = np.ndarray | np.generic  # a row of an array of numbers is no array
+    if isinstance(one, array) and isinstance(other, array):
         if one.size == other.size == 1 and 0 in (one.ndim, other.ndim):
             one, other = one.reshape(()), other.reshape(())  # one number, in a box or not
         return one.shape == other.shape and bool(
@@ -145,21 +148,14 @@ def agree(one: Any, other: Any, tolerance: float = 1e-5) -> bool:
         return one.keys() == other.keys() and all(agree(one[k], other[k], tolerance) for k in one)
     if isinstance(one, tuple) and isinstance(other, tuple):
         return len(one) == len(other) and all(map(lambda a, b: agree(a, b, tolerance), one, other))
-    return type(one) is type(other) and not isinstance(one, np.ndarray) and bool(one == other)
-
-
-def content(value: Any) -> Any:
-    """Return a copy of what is in an argument, for `agree`; a module is its parameters."""
-    if isinstance(value, torch.nn.Module):
-        return numbers({k: v.clone() for k, v in value.state_dict().items()})
-    if isinstance(value, list | tuple):
-        return tuple(map(content, value))
-    return copy.deepcopy(numbers(value)) if not callable(value) else None
+    return type(one) is type(other) and not isinstance(one, array) and bool(one == other)
 
 
 def tell(value: Any) -> str:
     """Return an argument or a result in few words: small ones whole, large ones by their shape."""
-    value = value if isinstance(value, dict) else numbers(value)
+    if isinstance(value, torch.nn.Module):
+        return kind(value)
+    value = dict(value) if isinstance(value, dict) else numbers(value)
     if isinstance(value, np.ndarray):
         if value.size <= 8:
             form = {"float_kind": "{:.5g}".format}
@@ -168,20 +164,20 @@ def tell(value: Any) -> str:
     return short(repr(value), 100)
 
 
-def difference(wanted: Any, came: Any, tolerance: float) -> str:
+def difference(wanted: Any, came: Any) -> str:
     """Say where two things that went through `numbers` differ first."""
     if isinstance(wanted, np.ndarray) and isinstance(came, np.ndarray):
         if wanted.shape != came.shape:
             return f"shape {wanted.shape} is wanted, {came.shape} came"
         if wanted.size > 8:
-            apart = ~np.isclose(wanted, came, rtol=tolerance, atol=tolerance, equal_nan=True)
+            apart = ~np.isclose(wanted, came, TOLERANCE, TOLERANCE, equal_nan=True)
             at = tuple(int(i[0]) for i in apart.nonzero())
             return f"at {list(at)} {wanted[at]:.7g} is wanted, {came[at]:.7g} came"
     if isinstance(wanted, tuple) and isinstance(came, tuple):
         if len(wanted) != len(came):
             return f"{len(wanted)} things are wanted, {len(came)} came"
-        k = next(k for k, w in enumerate(wanted) if not agree(w, came[k], tolerance))
-        return f"in [{k}] {difference(wanted[k], came[k], tolerance)}"
+        k = next(k for k, w in enumerate(wanted) if not agree(w, came[k]))
+        return f"in [{k}] {difference(wanted[k], came[k])}"
     return f"{tell(wanted)} is wanted, {tell(came)} came"
 
 
@@ -200,9 +196,11 @@ def kind(value: Any) -> str:
 
 
 def place(error: BaseException) -> str:
-    """Return the last line of the learner's own code that an error came through."""
+    """Say what an error is, and the last line of the learner's own code that it came through."""
+    where = ""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if not frame.filename.startswith(OURS) and not frame.filename.startswith("<frozen"):
             line = frame.line or linecache.getline(frame.filename, frame.lineno)
-            return f" in `{short(line, 100)}`" if line else ""
-    return ""
+            where = f" in `{short(line, 100)}`" if line else ""
+            break
+    return f"{where}: {short(error)}"

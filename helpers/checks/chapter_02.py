@@ -5,7 +5,7 @@ from itertools import product
 import torch
 from torch import nn
 
-from helpers.checks.exercise import Exercise
+from helpers.checks.exercise import Exercise, each, normal, scrambled
 
 # 2.1: the number of parameters of nn.RNN(10, 20, num_layers=2, bidirectional=True)
 rnn_parameters = Exercise(
@@ -24,58 +24,42 @@ rnn_parameters = Exercise(
 
 
 # 2.2: the listing, repaired; b is the bias of the input edge, c that of the recurrent edge
-def _activations(net=lambda x, b, c: x + b, bias=lambda b, c: b + c, turn=lambda W: W):
-    def activations(rnn, x):
-        W_xh, W_hh, b, c = (weight.detach() for weight in rnn.parameters())
-        h, states, from_x = torch.zeros(len(c)), [], x @ W_xh.T
-        for x_t in from_x:
-            h = torch.tanh(x_t + turn(W_hh) @ h + bias(b, c))
-            states.append(h)
-        return net(from_x, b, c), torch.stack(states)
-
-    return activations
-
-
-def _layers():
-    sizes = (2, 1, 2), (4, 3, 5), (3, 3, 3), (1, 4, 1), (5, 2, 7), (2, 6, 40)
-    for features, hidden, steps in sizes:
-        yield nn.RNN(features, hidden, batch_first=True), torch.randn(steps, features)
+def _activations(rnn, x, net=lambda b, c: b, both=lambda b, c: b + c, turn=lambda W: W):
+    W_xh, W_hh, b, c = (weight.detach() for weight in rnn.parameters())
+    h, states, from_x = torch.zeros(len(c)), [], x @ W_xh.T
+    for x_t in from_x:
+        h = torch.tanh(x_t + turn(W_hh) @ h + both(b, c))
+        states.append(h)
+    return from_x + net(b, c), torch.stack(states)
 
 
 repaired_listing = Exercise(
-    right=_activations(),
+    right=_activations,
     says="Both agree with the layer: one bias belongs to the input edge, one to the recurrent.",
-    cases=_layers,
+    cases=each(
+        lambda n_in, steps, H: (nn.RNN(n_in, H, batch_first=True), torch.randn(steps, n_in))
+    ),
     parts=("net inputs from x", "hidden states"),
     mistakes=(
-        (lambda rnn, x: _activations()(rnn, x)[::-1], "Return the net inputs first."),
-        (_activations(lambda x, b, c: x + c, lambda b, c: c + c), "That is still the listing."),
-        (_activations(lambda x, b, c: x + c), "The net input from x has the other edge's bias."),
-        (_activations(lambda x, b, c: x), "No bias is added to the net input from x."),
-        (_activations(bias=lambda b, c: b + b), "b_xh stands twice in the hidden states."),
-        (_activations(bias=lambda b, c: b), "The hidden states lack the recurrent edge's bias."),
-        (_activations(turn=lambda W: W.T), "W_hh is applied transposed."),
+        (lambda rnn, x: _activations(rnn, x)[::-1], "Return the net inputs first."),
+        ({"net": lambda b, c: c, "both": lambda b, c: c + c}, "That is still the listing."),
+        ({"net": lambda b, c: c}, "The net input from x has the other edge's bias."),
+        ({"net": lambda b, c: 0}, "No bias is added to the net input from x."),
+        ({"both": lambda b, c: b + b}, "b_xh stands twice in the hidden states."),
+        ({"both": lambda b, c: b}, "The hidden states lack the recurrent edge's bias."),
+        ({"turn": lambda W: W.T}, "W_hh is applied transposed."),
     ),
 )
 
-
 # 2.3: which axis is time?
-def _series():
-    for batch, days in ((2, 3), (7, 4), (1, 4), (4, 4), (7, 1), (1, 1), (3, 9), (30, 2)):
-        yield nn.RNN(3, 5), torch.randn(batch, days, 3)
-
-
 state_after_last_day = Exercise(
     right=lambda rnn, x: rnn(x.transpose(0, 1))[0][-1],
     says="As many last states as series, and none of them depends on another series.",
-    cases=_series,
+    cases=each(lambda batch, days, _: (nn.RNN(3, 5), torch.randn(batch, days, 3))),
     mistakes=(
         (lambda rnn, x: rnn(x)[0][:, -1], "The net ran from series to series, not through time."),
         (lambda rnn, x: rnn(x)[0][-1], "A row for each day: the net took the series for steps."),
-        (
-            lambda rnn, x: rnn(x.reshape(x.shape[1], -1, 3))[0][-1],
-            "The values are shuffled: reshape cuts the numbers anew, it does not exchange axes.",
-        ),
+        (lambda rnn, x: rnn(scrambled(x))[0][-1], "Shuffled: reshape does not exchange axes."),
         (lambda rnn, x: rnn(x.transpose(0, 1))[1], "One axis too many: h_n has one for layers."),
         (lambda rnn, x: rnn(x.transpose(0, 1))[0][:, -1], "That is each day of the last series."),
     ),
@@ -83,145 +67,124 @@ state_after_last_day = Exercise(
 
 
 # 2.4: a long sequence in windows, as if it had been read at once
-def _reads(cut=lambda x, w: x.split(w, 1), begin=lambda h: h[-1], join=lambda o: torch.cat(o, 1)):
-    def read(rnn, x, window):
-        outputs, states = [], [None]
-        for part in cut(x, window):
-            out, h = rnn(part, begin(states))
-            outputs.append(out)
-            states.append(h)
-        return join(outputs)
-
-    return read
+def _read(rnn, x, window, cut=torch.split, begin=lambda h: h[-1], join=torch.cat):
+    outputs, states = [], [None]
+    for part in cut(x, window, 1):
+        out, h = rnn(part, begin(states))
+        outputs.append(out)
+        states.append(h)
+    return join(outputs, 1)
 
 
-def _texts():
-    sizes = (4, 4, 2), (5, 11, 3), (1, 7, 4), (5, 3, 5), (9, 2, 1), (1, 1, 1), (2, 60, 7)
-    for batch, steps, window in sizes:
-        rnn = nn.RNN(3, 4, batch_first=True)
-        rnn.steps = [1]  # of each call
-        rnn.register_forward_pre_hook(_note, with_kwargs=True)
-        yield rnn, torch.randn(batch, steps, 3), window
-
-
-def _note(rnn, given, named):
-    rnn.steps.append((*given, *named.values())[0].shape[-2])
+def _text(batch, steps, window):
+    rnn = nn.RNN(3, 4, batch_first=True)
+    rnn.steps = [1]  # of each call
+    rnn.register_forward_hook(lambda rnn, _, result: rnn.steps.append(result[0].shape[-2]))
+    return rnn, torch.randn(batch, steps, 3), window
 
 
 in_windows = Exercise(
-    right=_reads(),
+    right=_read,
     says="The same as in one call, for windows of any length, and a new text starts afresh.",
-    cases=_texts,
+    cases=each(_text),
     compared=lambda out, rnn, x, window: (out, min(max(rnn.steps), x.shape[1])),
     parts=("outputs", "longest piece that the net got"),
     mistakes=(
-        (_reads(begin=lambda h: None), "Each window begins as if nothing had been read before it."),
-        (_reads(begin=lambda h: h[:2][-1]), "The third window has the state after the first one."),
+        ({"begin": lambda h: None}, "Each window begins as if nothing had been read before it."),
+        ({"begin": lambda h: h[:2][-1]}, "The third window has the state after the first one."),
         (
-            _reads(lambda x, w: [part for part in x.split(w, 1) if part.shape[1] == w]),
+            {"cut": lambda x, w, _: [part for part in x.split(w, 1) if part.shape[1] == w]},
             "The steps that are left over at the end are lost: the last window may be shorter.",
         ),
-        (_reads(join=lambda outputs: outputs[-1]), "Only the last window came back, not all."),
-        (_reads(join=torch.cat), "You joined the windows along the batch: time is axis 1."),
-        (_reads(lambda x, w: x.chunk(w, 1)), "`window` is a length, not how many there are."),
-        (_reads(lambda x, w: x.split(1, 1)), "You read step by step, not in windows."),
+        ({"join": lambda outputs, _: outputs[-1]}, "Only the last window came back, not all."),
+        ({"join": lambda o, _: torch.cat(o)}, "You joined along the batch: time is axis 1."),
+        ({"cut": torch.chunk}, "`window` is a length, not how many there are."),
+        (lambda rnn, x, w: _read(rnn, x, 1), "You read step by step, not in windows."),
         (lambda rnn, x, w: rnn(x)[0], "The net got all steps at once: cut axis 1 into windows."),
     ),
 )
 
 
 # 2.5: for each sequence, the two states that have read all of it
-def _ends(ahead=-1, back=0, join=torch.hstack):
-    return lambda out: join([out.chunk(2, -1)[0][:, ahead], out.chunk(2, -1)[1][:, back]])
-
-
-def _both():
-    sizes = (2, 2, 2), (4, 6, 6), (3, 3, 6), (1, 4, 4), (6, 1, 8), (5, 3, 2), (1, 1, 2), (2, 9, 4)
-    for shape in sizes:
-        yield (torch.randn(shape, dtype=torch.double if shape[0] == 2 else None),)
+def _ends(out, ahead=-1, back=0, join=torch.hstack):
+    forward, backward = out.chunk(2, dim=-1)
+    return join([forward[:, ahead], backward[:, back]])
 
 
 both_readings = Exercise(
-    right=_ends(),
+    right=_ends,
     says="Both halves have read every time step; they are h_n[-2] and h_n[-1], side by side.",
-    cases=_both,
+    cases=each(lambda batch, steps, hidden: (normal(batch, steps, 2 * hidden),)),
     mistakes=(
-        (_ends(-1, -1), "The second half has read one step: where does that direction finish?"),
-        (_ends(0, 0), "The first half has read one step only."),
-        (_ends(join=lambda h: torch.hstack(h[::-1])), "The forward direction comes first."),
-        (_ends(join=sum), "The two directions are added; they are to stand side by side."),
+        ({"back": -1}, "The second half has read one step: where does that direction finish?"),
+        ({"ahead": 0}, "The first half has read one step only."),
+        ({"join": lambda h: torch.hstack(h[::-1])}, "The forward direction comes first."),
+        ({"join": sum}, "The two directions are added; they are to stand side by side."),
     ),
 )
 
 
 # 2.6: the gradients of a loss that depends on the last state alone
-def _backward(slope=lambda h, t: 1 - h[t] ** 2, turn=lambda W: W.T, before=1, again=0, steps=None):
-    def gradients(x, h, W_hh, d_h_last):
-        d_h, grad_xh, grad_hh = d_h_last, 0, 0
-        for t in list(range(len(x), 0, -1))[:steps]:
-            d_z = d_h * slope(h, t)
-            grad_xh = grad_xh + torch.outer(d_z, x[t - 1])
-            grad_hh = grad_hh + torch.outer(d_z, h[t - before])
-            d_h = turn(W_hh) @ d_z + again * d_h_last
-        return grad_xh, grad_hh
+def _gradients(
+    x, h, W_hh, d_h_last, slope=lambda h: 1 - h**2, turn=torch.t, before=1, again=0, last=None
+):
+    d_h, grad_xh, grad_hh = d_h_last, 0, 0
+    for t in range(len(x), 0, -1)[:last]:
+        d_z = d_h * slope(h[t])
+        grad_xh = grad_xh + torch.outer(d_z, x[t - 1])
+        grad_hh = grad_hh + torch.outer(d_z, h[t - before])
+        d_h = turn(W_hh) @ d_z + again * d_h_last
+    return grad_xh, grad_hh
 
-    return gradients
 
-
-def _unrolled():
-    sizes = (2, 1, 2), (5, 2, 3), (3, 3, 3), (1, 4, 2), (4, 5, 1), (30, 2, 4)
-    for steps, features, hidden in sizes:
-        x, W_hh = torch.randn(steps, features), torch.randn(hidden, hidden) / hidden**0.5
-        W_xh, h = torch.randn(hidden, features) / 2, [torch.rand(hidden)]
-        for x_t in x:
-            h.append(torch.tanh(W_xh @ x_t + W_hh @ h[-1]))
-        yield x, torch.stack(h), W_hh, torch.randn(hidden)
+def _unfolded(steps, features, hidden):
+    x, W_hh = torch.randn(steps, features), torch.randn(hidden, hidden) / hidden**0.5
+    W_xh, h = torch.randn(hidden, features) / 2, [torch.rand(hidden)]
+    for x_t in x:
+        h.append(torch.tanh(W_xh @ x_t + W_hh @ h[-1]))
+    return x, torch.stack(h), W_hh, torch.randn(hidden)
 
 
 through_time = Exercise(
-    right=_backward(),
+    right=_gradients,
     says="Both gradients agree with autograd, over all steps.",
-    cases=_unrolled,
+    cases=each(_unfolded, (2, 1, 2), (5, 2, 3), (3, 3, 3), (1, 4, 2), (4, 5, 1), (30, 2, 4)),
     parts=("gradient of W_xh", "gradient of W_hh"),
     mistakes=(
-        (lambda *given: _backward()(*given)[::-1], "The gradient of W_xh comes first."),
-        (_backward(steps=1), "That is the last step's share: the earlier ones moved h(T), too."),
-        (_backward(lambda h, t: 1), "The slope of tanh is missing: that is 1 - h², at each step."),
-        (_backward(lambda h, t: 1 - h[t].tanh() ** 2), "h is a tanh already: its slope is 1 - h²."),
-        (_backward(turn=lambda W: W), "From h(t) back to h(t-1), W_hh has to be transposed."),
-        (_backward(again=1), "The loss enters at each step; it depends on the last state alone."),
-        (_backward(before=0), "In W_hh the time is off by one: which state did it multiply?"),
+        (lambda *given: _gradients(*given)[::-1], "The gradient of W_xh comes first."),
+        ({"last": 1}, "That is the last step's share: the earlier ones moved h(T), too."),
+        ({"slope": lambda h: 1}, "The slope of tanh is missing: that is 1 - h², at each step."),
+        ({"slope": lambda h: 1 - h.tanh() ** 2}, "h is a tanh already: its slope is 1 - h²."),
+        ({"turn": lambda W: W}, "From h(t) back to h(t-1), W_hh has to be transposed."),
+        ({"again": 1}, "The loss enters at each step; it depends on the last state alone."),
+        ({"before": 0}, "In W_hh the time is off by one: which state did it multiply?"),
     ),
 )
 
 
 # 2.7: any number of layers, directions, both phi_h
-def _by_hand(phi=None, own=1, flip=1, turn=1, late=0, sort=0):
+def _by_hand(rnn, x, phi=None, own=1, flip=1, turn=1, late=0, sort=0):
     """Run the weights layer by layer and direction by direction, without the layer."""
-
-    def by_hand(rnn, x):
-        run, last = getattr(torch, f"rnn_{phi or rnn.nonlinearity}"), []
-        h_0, n = torch.zeros(1, len(x), rnn.hidden_size), 1 + rnn.bidirectional
-        for layer in range(rnn.num_layers):
-            halves = []
-            for back in range(n):
-                weights = rnn.all_weights[layer * n * own + back]
-                inputs = x.flip(1) if back and flip else x
-                states, h = run(inputs, h_0, weights, True, 1, 0.0, False, False, True)
-                halves.append(states.flip(1) if back and flip and turn else states)
-                last.append(halves[-1][None, :, -1] if late else h)
-            x = torch.cat(halves, dim=-1)
-        return x, torch.cat(last[::n] + last[1::n] if sort and n == 2 else last)
-
-    return by_hand
+    run, last = getattr(torch, f"rnn_{phi or rnn.nonlinearity}"), []
+    h_0, n = torch.zeros(1, len(x), rnn.hidden_size), 1 + rnn.bidirectional
+    for layer in range(rnn.num_layers):
+        halves = []
+        for back in range(n):
+            weights = rnn.all_weights[layer * n * own + back]
+            inputs = x.flip(1) if back and flip else x
+            states, h = run(inputs, h_0, weights, True, 1, 0.0, False, False, True)
+            halves.append(states.flip(1) if back and flip and turn else states)
+            last.append(halves[-1][None, :, -1] if late else h)
+        x = torch.cat(halves, dim=-1)
+    return x, torch.cat(last[::n] + last[1::n] if sort and n == 2 else last)
 
 
-def _nets():
-    for k, (layers, both, phi) in enumerate(product((1, 2, 5), (False, True), ("tanh", "relu"))):
-        hidden, features = 2 + k % 3, 5 if k % 2 else 2 + k % 3
-        rnn = nn.RNN(features, hidden, layers, phi, batch_first=True, bidirectional=both)
-        rnn.forward = _refuse
-        yield rnn, torch.randn(1 + k % 4, 1 + 5 * k % 7, features)
+def _net(layers, both, phi):
+    batch, hidden = 1 + (layers + 2 * both) % 5, 1 + layers
+    features = hidden * (1 + both) if phi == "tanh" else 2
+    rnn = nn.RNN(features, hidden, layers, phi, batch_first=True, bidirectional=both)
+    rnn.forward = _refuse
+    return rnn, torch.randn(batch, 1 + 2 * batch % 5, features)
 
 
 def _refuse(*given, **named):
@@ -229,17 +192,17 @@ def _refuse(*given, **named):
 
 
 any_rnn = Exercise(
-    right=_by_hand(),
+    right=_by_hand,
     says="Twelve nets, of one layer to five, in one direction and in both, equal nn.RNN.",
-    cases=_nets,
+    cases=each(_net, *product((1, 2, 5), (False, True), ("tanh", "relu"))),
     parts=("out", "h_n"),
     mistakes=(
-        (lambda *given: _by_hand()(*given)[::-1], "Return out first, then h_n."),
-        (_by_hand("tanh"), "Half of the nets have ReLU for phi_h: nonlinearity tells."),
-        (_by_hand(own=0), "The upper layers have weights of their own, not those of layer 0."),
-        (_by_hand(flip=0), "The backward direction reads forward: turn its inputs round."),
-        (_by_hand(turn=0), "The backward half of out runs backward; out is in the order of time."),
-        (_by_hand(late=1), "In h_n the backward state is the one at time step T, read first."),
-        (_by_hand(sort=1), "In h_n the two directions of a layer stand next to each other."),
+        (lambda *given: _by_hand(*given)[::-1], "Return out first, then h_n."),
+        ({"phi": "tanh"}, "Half of the nets have ReLU for phi_h: nonlinearity tells."),
+        ({"own": 0}, "The upper layers have weights of their own, not those of layer 0."),
+        ({"flip": 0}, "The backward direction reads forward: turn its inputs round."),
+        ({"turn": 0}, "The backward half of out runs backward; out is in the order of time."),
+        ({"late": 1}, "In h_n the backward state is the one at time step T, read first."),
+        ({"sort": 1}, "In h_n the two directions of a layer stand next to each other."),
     ),
 )

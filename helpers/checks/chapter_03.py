@@ -1,7 +1,7 @@
 """Checks of chapter 3: vanishing, a matrix, clipping, the training step, a state, adding."""
 
 import math
-from functools import partial
+from itertools import product
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 
 from helpers.checks.answers import Hint, call, kind, numbers, short, tell
-from helpers.checks.exercise import Exercise
+from helpers.checks.exercise import Exercise, each, normal
 
 
 # 3.1: the smallest n for which |w| ** n is below the threshold
@@ -31,8 +31,9 @@ steps_until_vanished = Exercise(
         (lambda w, t: math.ceil((1 - t) / (1 - abs(w))), "Each step takes a share of the rest."),
         (lambda w, t: _steps(w, t) - 1, "One step too early: it is not below the threshold there."),
         (lambda w, t: _steps(w, t) + 1, "One step too far: the one before is below the threshold."),
+        (lambda w, t: math.log(t, abs(w)), "Steps are whole: between two of them, take the next."),
         (lambda w, t: math.ceil(math.log(t, abs(w))), "Equal to the threshold is not below it."),
-        (partial(_steps, size=float), "With a negative w one step is not enough: |w| counts."),
+        ({"size": float}, "With a negative w one step is not enough: |w| counts."),
     ),
 )
 
@@ -56,7 +57,6 @@ def _judge_powers(answer):
 
 first_up_then_down = Exercise(
     right=((0.9, 20.0), (0.0, 0.9)),
-    says="",
     judge=_judge_powers,
     mistakes=(
         (((0.9, 0.0), (0.0, -0.9)), "falls from the first step on"),
@@ -78,32 +78,27 @@ def _clip(gradients, max_norm, norm=_norm, most=1.0, zero=1.0):
     return [g * scale for g in gradients]
 
 
-def _gradients(scale, *shapes, dtype=torch.float32):
-    return [scale * torch.randn(shape, dtype=dtype) for shape in shapes]
+def _gradients(max_norm, scale, *shapes):
+    dtype = normal(len(shapes)).dtype
+    return [scale * torch.randn(shape, dtype=dtype) for shape in shapes], max_norm
 
 
 clip_by_norm = Exercise(
     right=_clip,
-    cases=lambda: [
-        ([torch.tensor([3.0, -4.0])], 4.5),
-        ([torch.tensor([1.2]), torch.tensor([[-1.6, 0.0]])], 3.0),
-        (_gradients(1, (4, 3), (4,), (4, 4), (1,)), 3.5),
-        (_gradients(2, (2, 2), (2, 2), dtype=torch.float64), 0.7),
-        (_gradients(0.01, (3,), (3, 5)), 1.0),
-        (_gradients(3, (), (1, 2, 3), (5,)), 10.0),
-        (_gradients(0, (2,), (2, 2)), 1.0),
-        ([torch.zeros(3), *_gradients(4, (2, 3))], 1.5),
-        (_gradients(0, (3,)), 0.5),
-    ],
+    cases=each(
+        *(_gradients, (4.5, 5, (2,)), (3.0, 1, (1,), (1, 2)), (3.5, 1, (4, 3), (4,), (4, 4), (1,))),
+        *((0.7, 2, (2, 2), (2, 2)), (1.0, 0.01, (3,), (3, 5)), (10.0, 3, (), (1, 2, 3), (5,))),
+        *((1.0, 0, (2,), (2, 2)), (0.5, 0, (3,)), (1.5, 4, (3,), (2, 3))),
+    ),
     says="One norm for all, one factor for all, and never longer: the direction is kept.",
     mistakes=(
         (lambda gs, m: gs, "A gradient that is longer than max_norm comes back unchanged."),
         (lambda gs, m: [_clip([g], m)[0] for g in gs], "Each by its own norm: the step turns."),
         (lambda gs, m: [g.clamp(-m, m) for g in gs], "Clipped by value: the direction turns."),
-        (partial(_clip, most=math.inf), "What is shorter than max_norm comes back longer."),
-        (partial(_clip, norm=lambda gs: sum(map(torch.norm, gs))), "Squares add up, norms do not."),
-        (partial(_clip, norm=lambda gs: _norm(gs) ** 2), "The square root is missing."),
-        (partial(_clip, zero=math.nan), "Gradients that are zero come back as nan: 0 / 0."),
+        ({"most": math.inf}, "What is shorter than max_norm comes back longer."),
+        ({"norm": lambda gs: sum(map(torch.norm, gs))}, "Squares add up, norms do not."),
+        ({"norm": lambda gs: _norm(gs) ** 2}, "The square root is missing."),
+        ({"zero": math.nan}, "Gradients that are zero come back as nan: 0 / 0."),
     ),
 )
 
@@ -139,12 +134,6 @@ def _loss_and_weights(loss, model, *others):
     return loss, nn.utils.parameters_to_vector(model.parameters())
 
 
-_ORDERS = {
-    "backward step clip": "Not clipped, and with a gradient from before the call in it.",
-    "zero backward step clip": "Not clipped: clip after backward and before step.",
-    "backward clip step": "Clipped, but with a gradient from before the call: empty it first.",
-    "zero": "The weights have not moved: was there a step, and a gradient then?",
-}
 clipped_step = Exercise(
     right=_train,
     cases=lambda: [
@@ -158,14 +147,19 @@ clipped_step = Exercise(
     compared=_loss_and_weights,
     parts=("loss", "weights after the call"),
     says="Each call makes one step, of at most max_norm times the learning rate.",
-    mistakes=[(partial(_train, order=order), hint) for order, hint in _ORDERS.items()],
+    mistakes=(
+        ({"order": "backward step clip"}, "Not clipped, and a gradient from before is in it."),
+        ({"order": "zero backward step clip"}, "Not clipped: clip after backward, before step."),
+        ({"order": "backward clip step"}, "Clipped, but with a gradient from before: empty it."),
+        ({"order": "zero"}, "The weights have not moved: was there a step, and a gradient then?"),
+    ),
 )
 
 
 # 3.5: the values of a state without its history, for RNN and LSTM
-def _state(layer, layers, batch, hidden, dtype):
-    net = layer(2, hidden, layers, batch_first=True, dtype=dtype)
-    return (net(torch.randn(batch, 3, 2, dtype=dtype))[1],)
+def _state(layers, batch, layer):
+    x = normal(batch, 3, 2)
+    return (layer(2, 1 + batch, layers, batch_first=True, dtype=x.dtype)(x)[1],)
 
 
 def _next_window(result, state):
@@ -182,26 +176,21 @@ def _next_window(result, state):
     return result, [part.grad_fn is not None for part in parts], state
 
 
-def _carry(first=torch.detach, second=torch.detach):
-    return lambda state: (
-        first(state) if isinstance(state, torch.Tensor) else (first(state[0]), second(state[1]))
-    )
+def _carry(state, cut=(torch.detach, torch.detach)):
+    one = isinstance(state, torch.Tensor)
+    return cut[0](state) if one else (cut[0](state[0]), cut[1](state[1]))
 
 
 carry_state = Exercise(
-    right=_carry(),
-    cases=lambda: [
-        _state(layer, *sizes, dtype)
-        for sizes in ((1, 2, 4), (2, 3, 5), (3, 1, 2), (1, 1, 1), (2, 2, 2))
-        for layer, dtype in ((nn.RNN, torch.float32), (nn.LSTM, torch.float64))
-    ],
+    right=_carry,
+    cases=each(_state, *product((1, 2, 3), (2, 1, 3), (nn.RNN, nn.LSTM))),
     compared=_next_window,
     parts=("values", "history (1: it has one)", "given state"),
     says="The values go on, their history stays behind, for one tensor and for two.",
     mistakes=(
-        (_carry(torch.clone, torch.clone), "The state has its history (a clone has it, too)."),
-        (_carry(torch.zeros_like, torch.zeros_like), "All zeros: what the net remembered is lost."),
-        (_carry(second=torch.clone), "The second tensor of an LSTM has its history."),
+        ({"cut": (torch.clone, torch.clone)}, "The state has its history (a clone has it, too)."),
+        ({"cut": [torch.zeros_like] * 2}, "All zeros: what the net remembered is lost."),
+        ({"cut": (torch.detach, torch.clone)}, "The second tensor of an LSTM has its history."),
     ),
 )
 
@@ -243,12 +232,11 @@ def _judge_adder(model):
 
 adding_solved = Exercise(
     right=_adder,
-    says="",
     judge=_judge_adder,
     mistakes=(
-        (partial(_adder, scale=0.0, bias=1.0), "All answers are about the same"),
-        (partial(_adder, bias=0.5), "below 0.05 is the aim"),
-        (partial(_adder, scale=math.inf), "nan or inf"),
+        ({"scale": 0.0, "bias": 1.0}, "All answers are about the same"),
+        ({"bias": 0.5}, "below 0.05 is the aim"),
+        ({"scale": math.inf}, "nan or inf"),
         (lambda x: nn.LSTM(2, 1, batch_first=True)(x)[0][:, -1], "This net has gates"),
         (lambda x: (x[..., 0] * x[..., 1]).sum(1, keepdim=True), "No layer and no weight"),
     ),

@@ -1,28 +1,25 @@
 """Checks of chapter 4: states, parameters, the order of blocks, open gates, a latch, peepholes."""
 
 import math
-from functools import partial
+from itertools import product
 
 import numpy as np
 import torch
 from torch import nn
 
 from helpers.checks.answers import Hint, numbers, short, tell
-from helpers.checks.exercise import Exercise
+from helpers.checks.exercise import Exercise, each, normal
 
 
 # 4.1: the hidden state of the top layer after the last step; lstm(x) is out, (h_n, c_n)
-def _lstm(layers, batch, steps, n_in, hidden, dtype=torch.float32):
-    lstm = nn.LSTM(n_in, hidden, layers, batch_first=True, dtype=dtype)
-    return lstm, torch.randn(batch, steps, n_in, dtype=dtype)
+def _lstm(batch, steps, n_in):
+    x, layers = normal(batch, steps, n_in), 1 + steps % 4
+    return nn.LSTM(n_in, 2 + batch % 3, layers, batch_first=True, dtype=x.dtype), x
 
 
 last_layer_state = Exercise(
     right=lambda lstm, x: lstm(x)[1][0][-1],
-    cases=lambda: [
-        *[_lstm(2, 4, 6, 3, 5), _lstm(1, 1, 3, 2, 4), _lstm(3, 1, 1, 1, 2), _lstm(5, 3, 3, 4, 3)],
-        *[_lstm(1, 6, 2, 5, 6), _lstm(3, 3, 12, 2, 2), _lstm(2, 2, 7, 2, 1, torch.float64)],
-    ],
+    cases=each(_lstm),
     says="One state per sequence, (batch, hidden): the top layer's h after the last step.",
     mistakes=(
         (lambda lstm, x: lstm(x)[1][1][-1], "This is C of the top layer. What a cell shows is h."),
@@ -38,28 +35,23 @@ last_layer_state = Exercise(
 
 
 # 4.2: the number of weights and biases of a layer
-def _count(formula=lambda d, H: H * d + H * H + 2 * H, gru=3, lstm=4):
-    return lambda kind, d, H: {"RNN": 1, "GRU": gru, "LSTM": lstm}[kind] * formula(d, H)
+def _count(kind, d, H, gru=3, lstm=4, square=lambda d, H: H * H, biases=2):
+    return {"RNN": 1, "GRU": gru, "LSTM": lstm}[kind] * (H * d + square(d, H) + biases * H)
 
 
 parameter_count = Exercise(
-    right=_count(),
-    cases=lambda: [
-        (kind, *sizes)
-        for sizes in ((3, 5), (1, 1), (20, 64), (7, 7), (9, 2), (30, 65))
-        for kind in ("RNN", "GRU", "LSTM")
-    ],
-    tolerance=1e-9,
+    right=_count,
+    cases=lambda: product(("RNN", "GRU", "LSTM"), (3, 1, 20, 7, 300), (5, 1, 7, 64, 650)),
     says="1 : 3 : 4. An LSTM(20, 64) has 22,016 numbers to learn, a GRU 16,512, an RNN 5,504.",
     mistakes=(
-        (_count(gru=1, lstm=1), "The same for every kind of cell. How many blocks has each?"),
-        (_count(gru=2, lstm=3), "The gates are counted, the candidate is not: it has weights too."),
-        (_count(gru=4), "The GRU has as many here as the LSTM. It does with one gate fewer."),
-        (_count(lambda d, H: H * d + H * H + H), "PyTorch keeps two vectors of biases per block."),
-        (_count(lambda d, H: H * d + H * H), "The biases are missing."),
-        (_count(lambda d, H: H * d + 2 * H), "The edge from h to h is missing: a square matrix."),
-        (_count(lambda d, H: H * d + d * d + 2 * H), "From h to h the matrix is H x H, not d x d."),
-        (_count(lambda d, H: d * H + d * d + 2 * d), "d and H are exchanged."),
+        ({"gru": 1, "lstm": 1}, "The same for every kind of cell. How many blocks has each?"),
+        ({"gru": 2, "lstm": 3}, "The gates are counted, the candidate is not: it has weights too."),
+        ({"gru": 4}, "The GRU has as many here as the LSTM. It does with one gate fewer."),
+        ({"biases": 1}, "PyTorch keeps two vectors of biases per block."),
+        ({"biases": 0}, "The biases are missing."),
+        ({"square": lambda d, H: 0}, "The edge from h to h is missing: a square matrix."),
+        ({"square": lambda d, H: d * d}, "From h to h the matrix is H x H, not d x d."),
+        (lambda kind, d, H: _count(kind, H, d), "d and H are exchanged."),
     ),
 )
 
@@ -73,14 +65,14 @@ def _stack(W, order="ifgo"):
 from_iofg = Exercise(
     right=_stack,
     cases=lambda: [
-        *[(torch.randn(4 * H, n),) for H, n in ((2, 3), (1, 1), (3, 12), (4, 16), (5, 1))],
-        *[(torch.randn(28, 4, dtype=torch.float64),), (torch.randn(8, 12).T,)],
+        *[(normal(4 * H, n),) for H, n in ((2, 3), (1, 1), (3, 12), (4, 16), (5, 1), (7, 4))],
+        (normal(8, 12).T,),
     ],
     says="The same rows, gate by gate in PyTorch's order: i, f, g, o.",
     mistakes=(
-        (partial(_stack, order="iofg"), "The rows came back in the order in which they went in."),
-        (partial(_stack, order="igof"), "Each block moved the wrong way: which given block is f?"),
-        (partial(_stack, order="ifog"), "i and f are in place. PyTorch puts o last."),
+        ({"order": "iofg"}, "The rows came back in the order in which they went in."),
+        ({"order": "igof"}, "Each block moved the wrong way: which given block is f?"),
+        ({"order": "ifog"}, "i and f are in place. PyTorch puts o last."),
         (lambda W: _stack(W).T, "The blocks are right, but rows became columns."),
         (
             lambda W: W.reshape(-1, 4, W.shape[1]).transpose(0, 1).reshape(W.shape),
@@ -91,18 +83,13 @@ from_iofg = Exercise(
 
 
 # 4.4: an nn.LSTM whose forget gates start with the net bias b in every layer
-def _open(block=1, ih=1.0, hh=0.0, layers=slice(None)):
-    """Set one block of the two biases to these shares of b; None leaves a bias as it is."""
-
-    def open_forget_gates(input_size, hidden_size, num_layers, b):
-        lstm = nn.LSTM(input_size, hidden_size, num_layers, batch_first=True)
-        for _, _, b_ih, b_hh in lstm.all_weights[layers]:
-            for bias, share in ((b_ih, ih), (b_hh, hh)):
-                if share is not None:
-                    bias.detach().view(4, -1)[block] = share * b
-        return lstm
-
-    return open_forget_gates
+def _open(input_size, hidden_size, num_layers, b, block=1, shares=(1.0, 0.0), layers=None):
+    """Set one block of the biases of the first layers to these shares of b."""
+    lstm = nn.LSTM(input_size, hidden_size, num_layers, batch_first=True)
+    for _, _, *biases in lstm.all_weights[:layers]:
+        for bias, share in zip(biases, shares, strict=False):
+            bias.detach().view(4, -1)[block] = share * b
+    return lstm
 
 
 def _biases(lstm, input_size, hidden_size, num_layers, b):
@@ -121,21 +108,21 @@ def _biases(lstm, input_size, hidden_size, num_layers, b):
 
 
 open_forget_gates = Exercise(
-    right=_open(),
+    right=_open,
     cases=lambda: [
-        *[(3, 4, 2, 5.0), (2, 2, 1, 1.0), (1, 6, 3, -2.0), (5, 3, 5, 0.3)],
-        *[(4, 4, 2, 0.0), (6, 2, 4, 1.5), (2, 7, 1, 40.0)],
+        *((3, 4, 2, 5.0), (2, 2, 1, 1.0), (1, 6, 3, -2.0), (5, 3, 5, 0.3)),
+        *((4, 4, 2, 0.0), (6, 2, 4, 1.5), (2, 7, 1, 40.0)),
     ],
     compared=_biases,
     parts=("net bias of the forget gates", "rest (1: as PyTorch starts it)"),
     says="sigmoid(1) = 0.73 and sigmoid(5) = 0.99: the gates open as far as you say.",
     mistakes=(
-        (_open(hh=1.0), "The net bias is twice what was asked for: PyTorch adds two biases."),
-        (_open(hh=None), "One of the two biases still holds its random start. PyTorch adds both."),
-        (_open(layers=slice(1)), "The layers above the first still start at random."),
-        (_open(block=0), "These rows are not the forget gate's. In which order are they stacked?"),
-        (_open(layers=slice(0)), "The forget gates of all layers still start at random."),
-        (_open(block=slice(None)), "Other rows than those of the forget gate were set as well."),
+        ({"shares": (1, 1)}, "The net bias is twice what was asked for: PyTorch adds two biases."),
+        ({"shares": [1]}, "One of the two biases still holds its random start. PyTorch adds both."),
+        ({"layers": 1}, "The layers above the first still start at random."),
+        ({"block": 0}, "These rows are not the forget gate's. In which order are they stacked?"),
+        ({"layers": 0}, "The forget gates of all layers still start at random."),
+        ({"block": slice(None)}, "Other rows than those of the forget gate were set as well."),
     ),
 )
 
@@ -182,24 +169,21 @@ def _peep(x, h, C, W_ih, W_hh, b, p, inner=1, old=0, new=1):
     return torch.sigmoid(o + new * p_o * C) * torch.tanh(C), C
 
 
-def _inputs(batch, n_in, H, dtype=torch.float32):
+def _inputs(batch, H, n_in):
     shapes = (batch, n_in), (batch, H), (batch, H), (4 * H, n_in), (4 * H, H), (4 * H,), (3, H)
-    return [torch.randn(shape, dtype=dtype) for shape in shapes]
+    return [torch.randn(shape, dtype=normal(batch).dtype) for shape in shapes]
 
 
 peephole_step = Exercise(
     right=_peep,
-    cases=lambda: [
-        *[_inputs(2, 3, 5), _inputs(1, 1, 1), _inputs(1, 4, 2), _inputs(5, 2, 5)],
-        *[_inputs(4, 5, 3), _inputs(7, 1, 4, torch.float64)],
-    ],
+    cases=each(_inputs),
     parts=("h", "C"),
     says="The gates look: i and f at the old cell state, o at the new one.",
     mistakes=(
-        (partial(_peep, inner=0, new=0), "This is the step without peepholes: p has no effect."),
-        (partial(_peep, old=1, new=0), "The output gate acts last: it can look at the new C."),
-        (partial(_peep, new=0), "The output gate looks, too: at the new cell state."),
-        (partial(_peep, inner=0), "The input and the forget gate look, too: at the old C."),
+        ({"inner": 0, "new": 0}, "This is the step without peepholes: p has no effect."),
+        ({"old": 1, "new": 0}, "The output gate acts last: it can look at the new C."),
+        ({"new": 0}, "The output gate looks, too: at the new cell state."),
+        ({"inner": 0}, "The input and the forget gate look, too: at the old C."),
         (lambda *given: _peep(*given)[::-1], "h and C came back in the other order."),
     ),
 )

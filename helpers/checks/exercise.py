@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,28 @@ class Verdict:
         return f"{ {'waiting': '…', 'hint': '✗', 'right': '✓'}[self.state] } {self.message}"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+SIZES = (  # one of all, one step, time = batch, batch > time, what divides and what does not
+    *((2, 3, 2), (1, 1, 1), (4, 4, 2), (5, 3, 6), (1, 7, 3), (7, 1, 4)),
+    *((3, 11, 3), (3, 3, 3), (2, 60, 7)),
+)
+
+
+def each(make: Callable, *sizes: tuple) -> Callable[[], list[tuple]]:
+    """Return what makes a case of each of these sizes, anew at each call."""
+    return lambda: [make(*size) for size in sizes or SIZES]
+
+
+def normal(*shape: int) -> torch.Tensor:
+    """Draw normal numbers: float64 where the sizes add up to an odd number, float32 elsewhere."""
+    return torch.randn(shape, dtype=(torch.float32, torch.float64)[sum(shape) % 2])
+
+
+def scrambled(x: torch.Tensor) -> torch.Tensor:
+    """Give a tensor the shape that exchanging its first two axes would give it, by `reshape`."""
+    return x.reshape(x.shape[1], x.shape[0], *x.shape[2:])
+
+
+@dataclass(kw_only=True, eq=False)
 class Exercise:
     """An exercise; called with a learner's answer it returns a `Verdict`.
 
@@ -31,18 +53,17 @@ class Exercise:
     right
         The answer of the folded solution, a function or a value.
     says
-        What a right answer showed.
+        What a right answer showed, if no judge says it.
     cases
         Makes the arguments of each call anew, many sizes; None where the answer is a value.
     mistakes
-        Pairs of a wrong answer (a function or a value, like `right`) and its hint.
+        Pairs of a wrong answer and its hint: a function or a value, like `right`, or a dictionary
+        of keyword arguments with which `right` goes wrong.
     parts
         Names of the things that the answer returns, where they are several.
     compared
         `compared(result, *arguments)` after the call is what counts instead of the result, for
         functions that change what they are given, or whose result is to be used.
-    tolerance
-        How far numbers may differ, relative and absolute.
     otherwise
         The hint for a wrong value that is none of the mistakes.
     judge
@@ -53,15 +74,24 @@ class Exercise:
     """
 
     right: Any
-    says: str
+    says: str = ""
     cases: Callable[[], Iterable[tuple]] | None = None
     mistakes: Sequence[tuple[Any, str]] = ()
     parts: Sequence[str] = ()
     compared: Callable | None = None
-    tolerance: float = 1e-5
     otherwise: str = "This is not it yet."
     judge: Callable[..., str | None] | None = None
     takes: int = 1
+
+    def __post_init__(self):
+        """Make functions of mistakes that are arguments, and let the engine judge if none does."""
+        if callable(self.right):
+            self.mistakes = [
+                (partial(self.right, **wrong) if isinstance(wrong, dict) else wrong, hint)
+                for wrong, hint in self.mistakes
+            ]
+        if not self.judge:
+            self.judge = partial(engine.judge_function if self.cases else engine.judge_value, self)
 
     def __call__(self, *given: Any) -> Verdict:
         """Judge an answer. Never raises, and leaves the notebook's random numbers alone."""
@@ -76,20 +106,13 @@ class Exercise:
             if any(map(answers.is_stub, given)):
                 raise answers.Waiting
             with torch.random.fork_rng(devices=[]):
-                if self.judge:
-                    said = self.judge(*given)
-                else:
-                    said = (engine.judge_function if self.cases else engine.judge_value)(
-                        self, *given
-                    )
-                return Verdict("right", said or self.says)
+                return Verdict("right", self.judge(*given) or self.says)
         except answers.Waiting:
             return Verdict("waiting", "Waiting for your answer: replace the dots and run again.")
         except answers.Hint as hint:
             return Verdict("hint", str(hint))
         except Exception as error:
-            where = answers.place(error)
-            return Verdict("hint", f"Your answer stopped{where}: {answers.short(error)}")
+            return Verdict("hint", f"Your answer stopped{answers.place(error)}")
         finally:
             torch.set_num_threads(threads)
             random.setstate(drawn[0])
