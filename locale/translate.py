@@ -8,6 +8,7 @@ context: the page and its place). Where the English has changed, `update` marks 
 as fuzzy; it is used again when somebody has mended it and taken the mark away.
 """
 
+import ast
 import csv
 import re
 import sys
@@ -16,10 +17,13 @@ from pathlib import Path
 import nbformat
 import polib
 
+from helpers import checks
+
 ROOT = Path(__file__).parents[1]
 KOREAN = ROOT / "locale/ko"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SENTENCE = re.compile(r"[^a-z\s].* .*[.?}]|.* (?:is|are) wanted, .*|.+\{\w+\}")
 SECTION = re.compile(r"^(?=#{1,3} )", re.MULTILINE)
 
 
@@ -35,14 +39,35 @@ def english() -> dict[str, dict[str, str]]:
     for path in NOTEBOOKS:
         cells = nbformat.read(path, as_version=4).cells
         found[path.stem] = {c.id: c.source for c in cells if c.cell_type == "markdown"}
+    found["checks"] = {text: text for text in said_by_checks()}
     found["pages"] = {key: text for page in PAGES for key, text in sections(page).items()}
     return found
+
+
+def said_by_checks() -> list[str]:
+    """Return what the checks say: the texts of the records, and all that looks like a sentence."""
+    found = []
+    for record in checks.EXERCISES.values():
+        hints = [hint for _, hint in record.mistakes]
+        judged = record.judge.__module__ if hasattr(record.judge, "__module__") else ""
+        if judged.startswith("helpers.checks.chapter"):  # there some hints are parts of messages
+            hints = [hint for hint in hints if SENTENCE.fullmatch(hint)]
+        found += [record.says, *hints, *record.parts]
+    for path in sorted((ROOT / "helpers/checks").glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf8"))
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            text = isinstance(node, ast.Constant) and str(node.value)
+            if text and id(node) not in docstrings and SENTENCE.fullmatch(text):
+                found.append(text)
+    return list(dict.fromkeys(filter(None, found)))
 
 
 def korean(name: str) -> dict[str, polib.POEntry]:
     """Return the messages of a .po file, each under its context."""
     path = KOREAN / f"{name}.po"
-    return {entry.msgctxt: entry for entry in polib.pofile(path)} if path.exists() else {}
+    entries = polib.pofile(path) if path.exists() else ()
+    return {entry.msgctxt or entry.msgid: entry for entry in entries}
 
 
 def glossary() -> list[dict[str, str]]:
@@ -60,7 +85,11 @@ def forms(term: dict[str, str]) -> re.Pattern:
 
 def glossary_page() -> str:
     """Return the glossary as a page: each term with the chapter that uses it first."""
-    chapters = {name: "\n".join(cells.values()) for name, cells in english().items()}
+    chapters = {  # titles of papers are no use of a term
+        name: "\n".join(cells.values()).split("## Further reading")[0]
+        for name, cells in english().items()
+        if name[:2].isdigit()
+    }
     lines = [
         "# Glossary · 용어집\n",
         "| English | 한국어 | chapter | other renderings |",
@@ -79,7 +108,8 @@ def update() -> None:
         file = polib.POFile(wrapwidth=0)
         file.metadata = {"Language": "ko", "Content-Type": "text/plain; charset=utf-8"}
         for context, text in messages.items():
-            entry = known.get(context, polib.POEntry(msgctxt=context))
+            alone = context == text  # a message of the checks is its own context
+            entry = known.get(context, polib.POEntry(msgctxt=None if alone else context))
             if entry.msgid != text and entry.msgstr:
                 entry.flags = ["fuzzy"]
                 entry.previous_msgid = entry.previous_msgid or entry.msgid
