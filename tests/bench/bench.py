@@ -36,7 +36,7 @@ from helpers.data import IMDB, is_sample, mysterious_island
 from helpers.training import Step, evaluate, fit
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-BATCH, WINDOW = 16, 32  # rows and characters, those of chapter 6
+BATCH, WINDOW = 8, 50  # rows and characters, those of chapter 6
 
 
 def code_cells(chapter: str) -> list:

@@ -44,7 +44,6 @@ ALSO = {
     "ch03-clip-run",
     "ch05-padding-share",
     "ch06-small-run",
-    "ch06-axes-measure",
 }
 SEED = re.compile(r"\b(manual_seed\(|seed=)1\b")
 SEEDS = re.compile(r"\brange\(1, (\d)\)|(?<=in )\(1, 2, 3\)")  # where a cell trains from several
