@@ -190,6 +190,9 @@ CALLS = [
     ("next_character", "There was no sound of the island", CHARACTERS, P),
     ("generation_steps", "The island", " was ", CHARACTERS, np.array([P] * 5)),
     ("generation_steps", "G", "ad", CHARACTERS, np.array([np.roll(P, CHAR2INT[c]) for c in "bd"])),
+    ("bottleneck_and_attention", [0.0, 0.12, 0.88]),
+    ("two_ways", np.array([[0.3, -1.3, 2, 9.9]] * 4)),
+    ("what_the_gate_sees",),
     *(("colored_text", pieces, np.linspace(-2, 1, len(pieces))) for pieces in (ODD, PAGE)),
 ]
 
