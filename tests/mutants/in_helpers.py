@@ -246,7 +246,7 @@ HELPERS = {
         ("with torch.random.fork_rng(devices=[]):", "if True:"),
         ("if len(given) != self.takes:", "if False:"),
         ("any(map(answers.is_stub, given))", "False"),
-        ("said or self.says", "said and '' or self.says"),
+        ("said or say(self.says)", "said and '' or say(self.says)"),
         ("for size in sizes or SIZES", "for size in SIZES"),
         ("if isinstance(wrong, dict) else", "if False else"),
     ],
