@@ -1,4 +1,4 @@
-# make lab       open JupyterLab on chapter 1
+# make lab       open JupyterLab on chapter 1; in Korean: make lab LANGUAGE=ko
 # make check     after a change: lint, unit tests, all chapters on the sample; four minutes
 # make test      before a release: unit tests, and every cell of every chapter re-executed and compared
 # make test-slow the rest, once a week: tests marked slow, mutants, test-portable, test-newest; hours
@@ -31,11 +31,15 @@ NOTEBOOKS ?= $(sort $(wildcard notebooks/[0-9][0-9]_*[a-z].ipynb))
 # loses nothing, and on a busy one training takes half as long as with the default.
 export GOMP_SPINCOUNT ?= 10000
 
-.PHONY: lab check test test-slow outputs lint site student bench clean \
+.PHONY: lab korean check test test-slow outputs lint site student bench clean \
   test-browser browser-tools test-marked mutants test-portable test-newest audit FORCE
 
-lab:
-	@$(COURSE) lab $(LAB_ARGS) $(firstword $(NOTEBOOKS))
+lab: $(if $(filter ko,$(LANGUAGE)),korean)
+	@$(COURSE) lab $(LAB_ARGS) $(if $(filter ko,$(LANGUAGE)),notebooks/ko/01_sequential_data.ipynb,$(firstword $(NOTEBOOKS)))
+
+# The Korean notebooks and pages, from the English ones and locale/ko.
+korean: .venv/ready
+	$(BIN)/python locale/translate.py
 
 check:
 	@$(COURSE) check $(TEST_ARGS)
