@@ -38,7 +38,7 @@ def with_colab_cell(notebook: dict, address: str) -> dict:
 if __name__ == "__main__":
     address, *names = sys.argv[1:]
     root = Path(__file__).parents[1] / "notebooks"
-    for path in map(Path, names) if names else root.glob("[0-9]*.ipynb"):
+    for path in map(Path, names) if names else root.glob("[0-9][0-9]_*[a-z].ipynb"):
         notebook = with_colab_cell(json.loads(path.read_text(encoding="utf8")), address)
         text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
         path.write_text(text, encoding="utf8")

@@ -21,7 +21,7 @@ from helpers import checks
 
 ROOT = Path(__file__).parents[1]
 KOREAN = ROOT / "locale/ko"
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*[a-z].ipynb"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SENTENCE = re.compile(r"[^a-z\s].* .*[.?}]|.* (?:is|are) wanted, .*|.+\{\w+\}")
 SECTION = re.compile(r"^(?=#{1,3} )", re.MULTILINE)
