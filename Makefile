@@ -92,18 +92,23 @@ audit:
 
 # KaTeX's style sheet and fonts become part of the site: a reader's browser asks no other host.
 KATEX := _site/node_modules/katex/dist
-site: .venv/site
+pages = SITE_LANGUAGE=$1 NODE_MODULES="$(CURDIR)/_site/node_modules" $(BIN)/sphinx-build -q --fail-on-warning \
+  --keep-going -d _site/doctrees-$1 _site/$1 $2
+site: .venv/site korean
 	@command -v npm >/dev/null || { echo "make site needs Node.js with npm" >&2; exit 1; }
 	rm -rf _site
-	mkdir -p _site/source
-	cp -r docs/. README.md $(NOTEBOOKS) _site/source
+	mkdir -p _site/en
+	cp -r docs/. README.md $(NOTEBOOKS) notebooks/ko/glossary.md _site/en
 	cp docs/package.json docs/package-lock.json _site
 	npm ci --silent --prefix _site
-	mkdir _site/source/_static/fonts
-	cp $(KATEX)/katex.min.css _site/source/_static
-	cp $(KATEX)/fonts/*.woff2 _site/source/_static/fonts
-	NODE_MODULES="$(CURDIR)/_site/node_modules" $(BIN)/sphinx-build -q --fail-on-warning --keep-going \
-	  -d _site/doctrees _site/source _site/html
+	mkdir _site/en/_static/fonts
+	cp $(KATEX)/katex.min.css _site/en/_static
+	cp $(KATEX)/fonts/*.woff2 _site/en/_static/fonts
+	cp -r _site/en _site/ko
+	cp notebooks/ko/* _site/ko
+	cp README.ko.md _site/ko/README.md
+	$(call pages,en,_site/html)
+	$(call pages,ko,_site/html/ko)
 
 # What git knows, but for the tests and the translations, which hold the solutions too.
 student: .venv/ready

@@ -25,13 +25,18 @@ def site(repository: str) -> str:
     return f"https://{host}/" + ("" if name.lower() == host else f"{name}/")
 
 
-def doors(repository: str, page: str, notebook: str) -> dict[str, str]:
+def doors(repository: str, page: str, notebook: str, language: str = "en") -> dict[str, str]:
     """Return where to read a page of the site, and where to run a notebook without installing."""
-    return {
-        "Read": f"{site(repository)}{page}.html",
+    part = "" if language == "en" else f"{language}/"
+    found = {
+        "Read": f"{site(repository)}{part}{page}.html",
         "Colab": f"https://colab.research.google.com/github/{repository}/blob/colab/notebooks/"
-        f"{notebook}.ipynb",
-        "Binder": f"https://mybinder.org/v2/gh/{repository}/HEAD?urlpath=lab/tree/notebooks/"
-        f"{notebook}.ipynb",
+        f"{part}{notebook}.ipynb",
         "Codespaces": f"https://codespaces.new/{repository}",
     }
+    if language == "en":  # Binder takes the main branch, and the others are made from it
+        found["Binder"] = (
+            f"https://mybinder.org/v2/gh/{repository}/HEAD?urlpath=lab/tree/notebooks/"
+            f"{notebook}.ipynb"
+        )
+    return found

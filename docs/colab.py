@@ -16,13 +16,14 @@ import sys
 
 if "google.colab" in sys.modules:
     !git clone --quiet --depth 1 {address} /content/rnn-course
-    %pip install --quiet torchtext==0.6.0 pooch filelock
+    %pip install --quiet torchtext==0.6.0 pooch filelock polib
     %cd -q /content/rnn-course/notebooks
     sys.path.insert(0, "/content/rnn-course")
-    os.environ["PYTHONPATH"] = "/content/rnn-course"  # for processes that a cell starts"""
+    os.environ["PYTHONPATH"] = "/content/rnn-course"  # for processes that a cell starts
+    os.environ["RNN_COURSE_LANGUAGE"] = "{language}"  # of what the checks say"""
 
 
-def with_colab_cell(notebook: dict, address: str) -> dict:
+def with_colab_cell(notebook: dict, address: str, language: str = "en") -> dict:
     """Return a stored notebook with the cell for Colab in front of it."""
     cell = {
         "cell_type": "code",
@@ -30,7 +31,7 @@ def with_colab_cell(notebook: dict, address: str) -> dict:
         "id": "colab",
         "metadata": {},
         "outputs": [],
-        "source": CELL.format(address=address).splitlines(keepends=True),
+        "source": CELL.format(address=address, language=language).splitlines(keepends=True),
     }
     return notebook | {"cells": [cell, *notebook["cells"]]}
 
@@ -39,6 +40,8 @@ if __name__ == "__main__":
     address, *names = sys.argv[1:]
     root = Path(__file__).parents[1] / "notebooks"
     for path in map(Path, names) if names else root.glob("[0-9][0-9]_*[a-z].ipynb"):
-        notebook = with_colab_cell(json.loads(path.read_text(encoding="utf8")), address)
+        stored = json.loads(path.read_text(encoding="utf8"))
+        language = "ko" if path.parent.name == "ko" else "en"
+        notebook = with_colab_cell(stored, address, language)
         text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
         path.write_text(text, encoding="utf8")

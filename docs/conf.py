@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 
+from sphinx.search import SearchLanguage
 from sphinxcontrib.katex import KATEX_DEFAULT_OPTIONS, KaTeXServer
 
 HERE = Path(__file__).parent
@@ -13,12 +14,13 @@ import address  # noqa: E402  # beside this file
 
 CHAPTERS = sorted(path.stem for path in HERE.glob("[0-9][0-9]_*[a-z].ipynb"))
 REPOSITORY = address.repository()
+LANGUAGE = os.environ.get("SITE_LANGUAGE", "en")  # "ko": `make site` builds both
 NODE = Path(os.environ["NODE_MODULES"])  # where `make site` has put KaTeX
 
-project = "Recurrent networks in PyTorch"
+project = {"en": "Recurrent networks in PyTorch", "ko": "파이토치로 배우는 순환 신경망"}[LANGUAGE]
 author = "The authors of the course"
 copyright = "the authors of the course. Text and figures CC BY 4.0, code BSD-3-Clause"
-language = "en"
+language = LANGUAGE
 
 extensions = ["myst_nb", "sphinx_copybutton", "sphinxcontrib.katex"]
 nb_execution_mode = "off"
@@ -61,6 +63,20 @@ if REPOSITORY:
 copybutton_selector = ".cell_input div.highlight pre, details div.highlight pre"
 
 
+class SearchKorean(SearchLanguage):
+    """Words are found with whatever particle hangs on them: 학습 finds 학습을."""
+
+    lang, language_name, stopwords = "ko", "Korean", frozenset()
+
+    def split(self, text):
+        """Return the words of a text, and what Korean ones begin with."""
+        found = []
+        for word in super().split(text):
+            hangul = re.match("[가-힣]*", word)[0]
+            found += [word, *(hangul[:n] for n in range(2, len(hangul) + 1))]
+        return found
+
+
 def links_of_the_site(app, docname, source):
     """Put the README's table of chapters where it is asked for; notebooks lie beside the pages."""
     readme = (HERE / "README.md").read_text(encoding="utf8")
@@ -71,15 +87,18 @@ def links_of_the_site(app, docname, source):
 
 def finished_page(app, page, template, context, doctree):
     """Tell a screen reader which words are Korean; give the template the links above each page."""
-    if page == "notation":
+    if page in ("notation", "glossary") and LANGUAGE == "en":
         korean = r"[가-힣]+(?: [가-힣]+)*"
         context["body"] = re.sub(korean, r'<span lang="ko">\g<0></span>', context["body"])
     notebook = page if page in CHAPTERS else CHAPTERS[0]
     context["opens"] = "This chapter" if page in CHAPTERS else "The course"
-    context["doors"] = REPOSITORY and address.doors(REPOSITORY, page, notebook)
+    context["doors"] = REPOSITORY and address.doors(REPOSITORY, page, notebook, LANGUAGE)
+    english, korean = ("../" if LANGUAGE == "ko" else ""), ("" if LANGUAGE == "ko" else "ko/")
+    context["languages"] = {"en": f"{english}{page}.html", "ko": f"{korean}{page}.html"}
 
 
 def setup(app):
-    """Tell Sphinx when to call these two."""
+    """Tell Sphinx when to call these two, and how Korean is searched."""
+    app.add_search_language(SearchKorean)
     app.connect("source-read", links_of_the_site)
     app.connect("html-page-context", finished_page)

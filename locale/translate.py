@@ -17,8 +17,6 @@ from pathlib import Path
 import nbformat
 import polib
 
-from helpers import checks
-
 ROOT = Path(__file__).parents[1]
 KOREAN = ROOT / "locale/ko"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*[a-z].ipynb"))
@@ -46,6 +44,8 @@ def english() -> dict[str, dict[str, str]]:
 
 def said_by_checks() -> list[str]:
     """Return what the checks say: the texts of the records, and all that looks like a sentence."""
+    from helpers import checks  # with torch, which making the notebooks does not need
+
     found = []
     for record in checks.EXERCISES.values():
         hints = [hint for _, hint in record.mistakes]

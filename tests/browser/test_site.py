@@ -17,7 +17,7 @@ from axe_playwright_python.sync_playwright import Axe
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "_site" / "html"
 CHAPTERS = [path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*[a-z].ipynb")]
-PAGES = sorted(path.name for path in SITE.glob("*.html"))
+PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
 # What a page says about itself, all solutions unfolded.
@@ -112,7 +112,8 @@ def visit(chromium, url, scheme):
 
 def test_the_site_is_there():
     assert PAGES, "no site to look at: make site"
-    assert {f"{name}.html" for name in CHAPTERS} | {"index.html"} <= set(PAGES)
+    for language in ("", "ko/"):
+        assert {f"{language}{name}.html" for name in (*CHAPTERS, "index")} <= set(PAGES)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -144,6 +145,40 @@ def test_search_finds_a_chapter(chromium, address):
     page = chromium.new_page()
     page.goto(address + "search.html?q=forget+gate")
     page.locator("#search-results li a", has_text="The LSTM cell").first.wait_for(timeout=20_000)
+    page.close()
+
+
+@pytest.mark.parametrize("word", ["학습", "게이트", "그레이디언트"])
+def test_korean_search_finds_a_word_with_its_particle(chromium, address, word):
+    particle = re.compile(rf"{word}(?:을|를|은|는|이|가|의|에|도)\b")
+    page = chromium.new_page()
+    page.goto(f"{address}ko/search.html?q={word}")
+    page.locator("#search-results li a").first.wait_for(timeout=20_000)
+    found = page.locator("#search-results li a").evaluate_all("links => links.map(a => a.href)")
+    page.close()
+    pages = {Path(urldefrag(link)[0].partition("?")[0]).stem for link in found}
+    with_particle = {
+        path.stem
+        for path in (SITE / "ko").glob("0*.html")
+        if particle.search(path.read_text("utf8"))
+    }
+    assert with_particle
+    assert with_particle <= pages
+
+
+def test_the_switch_leads_to_the_same_chapter_and_back(chromium, address):
+    page = chromium.new_page()
+    page.goto(address + "04_lstm.html")
+    assert page.locator("html").get_attribute("lang") == "en"
+    for link, name, language in (
+        ("한국어", "ko/04_lstm.html", "ko"),
+        ("English", "04_lstm.html", "en"),
+    ):
+        page.get_by_role("link", name=link, exact=True).click()
+        page.wait_for_url(address + name)
+        assert page.locator("html").get_attribute("lang") == language
+        kept = page.evaluate("getComputedStyle(document.body).wordBreak")
+        assert (kept == "keep-all") is (language == "ko")
     page.close()
 
 
@@ -222,7 +257,7 @@ def owners(text):
 @pytest.mark.parametrize("repository", ["someone/rnn-copy", None])
 def test_a_copy_leads_to_itself_and_nowhere_where_it_has_no_address(tmp_path, repository):
     copy = tmp_path / "a copy"  # a blank in a path is common, and make splits at it
-    for folder in ("docs", "notebooks"):
+    for folder in ("docs", "notebooks", "locale"):
         shutil.copytree(ROOT / folder, copy / folder)
     for file in ("Makefile", "README.md"):
         shutil.copy(ROOT / file, copy)
@@ -235,17 +270,21 @@ def test_a_copy_leads_to_itself_and_nowhere_where_it_has_no_address(tmp_path, re
     chapters = "".join(path.read_text("utf8") for path in copy.glob("notebooks/*.ipynb"))
     named = owners(chapters) | {"pradyunsg/furo"}  # what the chapters cite, and the theme
     found = owners("".join(pages.values())) - named
-    doors = re.findall(r'<nav class="doors".*?</nav>', "".join(pages.values()), re.DOTALL)
+    doors = re.findall(
+        r'<nav class="doors" aria-label="Read.*?</nav>', "".join(pages.values()), re.DOTALL
+    )
     if not repository:
         assert (found, doors) == (set(), [])
         return
     assert found == {"someone/rnn-copy", "someone.github.io/rnn-copy"}
-    assert len(doors) == len(CHAPTERS) + 3
-    (door,) = re.findall(r'<nav class="doors".*?</nav>', pages["04_lstm"], re.DOTALL)
+    assert len(doors) == len(CHAPTERS) + 4
+    (door,) = re.findall(
+        r'<nav class="doors" aria-label="Read.*?</nav>', pages["04_lstm"], re.DOTALL
+    )
     colab = "https://colab.research.google.com/github/someone/rnn-copy/blob/colab/"
     assert re.findall('href="(.+?)"', door) == [
         "https://someone.github.io/rnn-copy/04_lstm.html",
         colab + "notebooks/04_lstm.ipynb",
-        "https://mybinder.org/v2/gh/someone/rnn-copy/HEAD?urlpath=lab/tree/notebooks/04_lstm.ipynb",
         "https://codespaces.new/someone/rnn-copy",
+        "https://mybinder.org/v2/gh/someone/rnn-copy/HEAD?urlpath=lab/tree/notebooks/04_lstm.ipynb",
     ]
