@@ -2,7 +2,10 @@
 
 import os
 import re
+import socket
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 from sphinx.search import SearchLanguage
@@ -36,8 +39,28 @@ katex_js_path = str(NODE / "katex/dist/katex.min.js")
 katex_css_path = "katex.min.css"
 html_math_renderer = "katex"
 KATEX_DEFAULT_OPTIONS["throwOnError"] = True
-# Through a port it waits until KaTeX listens; through a file, on a busy machine, it may knock early
-KaTeXServer.start_server_process = KaTeXServer.start_network_socket
+
+
+def start_katex(rundir, timeout):
+    """Start KaTeX and wait until it listens: the package's own knocks once, which may be early.
+
+    Through a port instead of a file, each formula would wait 40 ms for TCP to acknowledge.
+    """
+    path, end = rundir / "katex.sock", time.monotonic() + timeout
+    command = KaTeXServer.build_command(socket=path)
+    process = subprocess.Popen(command, cwd=rundir)  # noqa: S603  # Node.js, with what is built here
+    while True:
+        try:
+            sock = socket.socket(socket.AF_UNIX)
+            sock.connect(str(path))
+            return process, sock
+        except (FileNotFoundError, ConnectionRefusedError):
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+
+
+KaTeXServer.start_server_process = start_katex
 
 html_theme = "furo"
 templates_path = ["_templates"]
