@@ -103,7 +103,7 @@ class SearchKorean(SearchLanguage):
 def links_of_the_site(app, docname, source):
     """Put the README's table of chapters where it is asked for; notebooks lie beside the pages."""
     readme = (HERE / "README.md").read_text(encoding="utf8")
-    table = re.search(r"^\| \| chapter .*?\n\n", readme, re.MULTILINE | re.DOTALL)[0]
+    table = re.search(r"^\| \| [^|\s]+ \|.*?\n\n", readme, re.MULTILINE | re.DOTALL)[0]
     page = re.sub(r"<!-- .* table of chapters -->\n", lambda _: table, source[0])
     source[0] = re.sub(r"\]\((\.\./)?notebooks/", "](", page)
 
