@@ -148,7 +148,7 @@ def test_search_finds_a_chapter(chromium, address):
     page.close()
 
 
-@pytest.mark.parametrize("word", ["학습", "게이트", "그레이디언트"])
+@pytest.mark.parametrize("word", ["훈련", "게이트", "그레이디언트"])
 def test_korean_search_finds_a_word_with_its_particle(chromium, address, word):
     particle = re.compile(rf"{word}(?:을|를|은|는|이|가|의|에|도)\b")
     page = chromium.new_page()
