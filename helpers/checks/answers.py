@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from helpers.language import say
+
 TOLERANCE = 1e-5  # how far numbers may differ, relative and absolute
 LIMIT = 15.0  # seconds that the learner's code may take in one check, all calls together
 OURS = (str(Path(__file__).parents[1]), sys.prefix, sys.base_prefix)  # where no learner writes
@@ -28,7 +30,7 @@ class Hint(Exception):
     """What is wrong with an answer; `values` fill the braces of the text."""
 
     def __init__(self, text: str, /, **values: Any):
-        super().__init__(text.format(**values) if values else text)
+        super().__init__(say(text, **values))
 
 
 class Waiting(Exception):
@@ -160,7 +162,7 @@ def tell(value: Any) -> str:
         if value.size <= 8:
             form = {"float_kind": "{:.5g}".format}
             return short(np.array2string(value, separator=", ", formatter=form), 100)
-        return f"numbers of shape {value.shape}"
+        return say("numbers of shape {shape}", shape=value.shape)
     return short(repr(value), 100)
 
 
@@ -168,17 +170,18 @@ def difference(wanted: Any, came: Any) -> str:
     """Say where two things that went through `numbers` differ first."""
     if isinstance(wanted, np.ndarray) and isinstance(came, np.ndarray):
         if wanted.shape != came.shape:
-            return f"shape {wanted.shape} is wanted, {came.shape} came"
+            return say("shape {a} is wanted, {b} came", a=wanted.shape, b=came.shape)
         if wanted.size > 8:
             apart = ~np.isclose(wanted, came, TOLERANCE, TOLERANCE, equal_nan=True)
             at = tuple(int(i[0]) for i in apart.nonzero())
-            return f"at {list(at)} {wanted[at]:.7g} is wanted, {came[at]:.7g} came"
+            text = "at {at} {a:.7g} is wanted, {b:.7g} came"
+            return say(text, at=list(at), a=wanted[at], b=came[at])
     if isinstance(wanted, tuple) and isinstance(came, tuple):
         if len(wanted) != len(came):
-            return f"{len(wanted)} things are wanted, {len(came)} came"
+            return say("{a} things are wanted, {b} came", a=len(wanted), b=len(came))
         k = next(k for k, w in enumerate(wanted) if not agree(w, came[k]))
-        return f"in [{k}] {difference(wanted[k], came[k])}"
-    return f"{tell(wanted)} is wanted, {tell(came)} came"
+        return say("in [{k}] {what}", k=k, what=difference(wanted[k], came[k]))
+    return say("{a} is wanted, {b} came", a=tell(wanted), b=tell(came))
 
 
 def short(value: Any, most: int = 200) -> str:

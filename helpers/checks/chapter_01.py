@@ -10,6 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from helpers.checks.answers import Hint, call, kind, numbers, tell
 from helpers.checks.exercise import Exercise, each, normal, scrambled
+from helpers.language import say
 
 
 # 1.1: inputs of `width` values, and the label `ahead` days after the last one
@@ -241,7 +242,8 @@ def _judge_forecast(predict):
     if score > 0.93 * scores[1]:
         text = "{score:.1f} off, {goal:.1f} wanted: does it use weekday, trend, today's deviation?"
         raise Hint(text, score=score, goal=0.93 * scores[1])
-    return f"{score:.1f} visitors off, the linear model {scores[1]:.1f}: you know your series."
+    text = "{score:.1f} visitors off, the linear model {goal:.1f}: you know your series."
+    return say(text, score=score, goal=scores[1])
 
 
 forecast = Exercise(

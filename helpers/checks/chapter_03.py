@@ -10,6 +10,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from helpers.checks.answers import Hint, call, kind, numbers, short, tell
 from helpers.checks.exercise import Exercise, each, normal
+from helpers.language import say
 
 
 # 3.1: the smallest n for which |w| ** n is below the threshold
@@ -49,10 +50,11 @@ def _judge_powers(answer):
     norms = [np.linalg.norm(np.linalg.matrix_power(W, n), 2) for n in range(1, 200)]
     if norms[0] < radius + 1e-6:
         raise Hint("The norm falls from the first step on: the eigenvectors are orthogonal.")
-    peak = f"{max(norms):.1f} (that of W^{1 + int(np.argmax(norms))})"
+    peak = f"{max(norms):.1f} (W^{1 + int(np.argmax(norms))})"
     if max(norms) <= 10:
         raise Hint("The largest norm among the powers is {peak}; 10 is the aim.", peak=peak)
-    return f"Spectral radius {radius:.2f}, and still the norm climbs to {peak} before it vanishes."
+    text = "Spectral radius {r:.2f}, and still the norm climbs to {peak} before it vanishes."
+    return say(text, r=radius, peak=peak)
 
 
 first_up_then_down = Exercise(
@@ -221,12 +223,16 @@ def _judge_adder(model):
         raise Hint("No layer and no weight that can be trained had a part in the answers.")
     error = np.square(found - (values * marks).sum(1, keepdim=True).numpy()).mean()
     if error < 0.05:
-        return f"Mean squared error {error:.4f} over 50 steps, with a constant answer at 0.167."
+        text = "Mean squared error {error:.4f} over 50 steps, with a constant answer at 0.167."
+        return say(text, error=error)
     text = "The mean squared error is {error:.3g}; below 0.05 is the aim."
     if not np.isfinite(error):
         text = "The model answers with nan or inf: its training has blown up."
     elif found.std() < 0.05:
-        text += " All answers are about the same: still on the plateau, or blown up by a step."
+        text = (
+            "The mean squared error is {error:.3g}, and all answers are about the same: still on "
+            "the plateau, or blown up by a step."
+        )
     raise Hint(text, error=error)
 
 
@@ -234,7 +240,7 @@ adding_solved = Exercise(
     right=_adder,
     judge=_judge_adder,
     mistakes=(
-        ({"scale": 0.0, "bias": 1.0}, "All answers are about the same"),
+        ({"scale": 0.0, "bias": 1.0}, "all answers are about the same"),
         ({"bias": 0.5}, "below 0.05 is the aim"),
         ({"scale": math.inf}, "nan or inf"),
         (lambda x: nn.LSTM(2, 1, batch_first=True)(x)[0][:, -1], "This net has gates"),

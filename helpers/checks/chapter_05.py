@@ -216,8 +216,11 @@ def _train(model, tokens, lengths):
             F.softplus(-aim * logits).mean().backward()
             optimizer.step()
         else:
-            text = "After 200 steps of training no answer lies beyond {aim}: is there a sigmoid, a "
-            raise Hint(text + "tanh, a ReLU or a logarithm at the end? Logits have none.", aim=aim)
+            text = (
+                "After 200 steps of training no answer lies beyond {aim}: is there a sigmoid, a "
+                "tanh, a ReLU or a logarithm at the end? Logits have none."
+            )
+            raise Hint(text, aim=aim)
     for name, p in model.named_parameters():
         if p.requires_grad and p.grad is None:
             raise Hint("The loss never reaches {name}: does forward use it?", name=name)

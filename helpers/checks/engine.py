@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from helpers.checks.answers import Hint, Waiting, agree, call, difference, numbers, place, tell
+from helpers.language import say
 
 
 @dataclass(frozen=True)
@@ -120,12 +121,14 @@ def shown(exercise, case: tuple, mine: Outcome, right: Outcome) -> str:
     names = inspect.signature(exercise.right).parameters
     given = ", ".join(f"{n} = {tell(v)}" for n, v in zip(names, case, strict=False))
     if mine.error:
-        return f"With {given} your function stopped{place(mine.error)}"
-    wanted, came, what = right.value, mine.value, ""
+        text = "With {given} your function stopped{error}"
+        return say(text, given=given, error=place(mine.error))
+    wanted, came = right.value, mine.value
     if agree(wanted, came):
-        return "The values are right, but the input was changed: work on a copy."
+        return say("The values are right, but the input was changed: work on a copy.")
     if mine.parts(len(exercise.parts)):
         pairs = zip(exercise.parts, wanted, came, strict=True)
         name, wanted, came = next(p for p in pairs if not agree(p[1], p[2]))
-        what = f"for the {name} "
-    return f"With {given}: {what}{difference(wanted, came)}."
+        text = "With {given}: for the {name} {what}."
+        return say(text, given=given, name=say(name), what=difference(wanted, came))
+    return say("With {given}: {what}.", given=given, what=difference(wanted, came))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from helpers.checks import answers, engine
+from helpers.language import say
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,8 @@ class Exercise:
     def __call__(self, *given: Any) -> Verdict:
         """Judge an answer. Never raises, and leaves the notebook's random numbers alone."""
         if len(given) != self.takes:
-            text = f"This check takes {self.takes} answer(s), it got {len(given)}."
-            return Verdict("hint", text)
+            text = "This check takes {n} answer(s), it got {m}."
+            return Verdict("hint", say(text, n=self.takes, m=len(given)))
         answers.start_clock()
         drawn = random.getstate(), np.random.get_state()  # noqa: NPY002
         threads = torch.get_num_threads()
@@ -106,13 +107,15 @@ class Exercise:
             if any(map(answers.is_stub, given)):
                 raise answers.Waiting
             with torch.random.fork_rng(devices=[]):
-                return Verdict("right", self.judge(*given) or self.says)
+                return Verdict("right", self.judge(*given) or say(self.says))
         except answers.Waiting:
-            return Verdict("waiting", "Waiting for your answer: replace the dots and run again.")
+            text = "Waiting for your answer: replace the dots and run again."
+            return Verdict("waiting", say(text))
         except answers.Hint as hint:
             return Verdict("hint", str(hint))
         except Exception as error:
-            return Verdict("hint", f"Your answer stopped{answers.place(error)}")
+            text = "Your answer stopped{error}"
+            return Verdict("hint", say(text, error=answers.place(error)))
         finally:
             torch.set_num_threads(threads)
             random.setstate(drawn[0])
