@@ -187,7 +187,7 @@ HELPERS = {
         ("    if all(told):\n        return True\n", ""),
         ("return bool(told) and all(told)", "return bool(told) and any(told)"),
         ("k = wrong[0]", "k = wrong[-1]"),
-        ("{place(mine.error)}", ""),
+        ("error=place(mine.error))", 'error="")'),
         ("name, wanted, came = next(", "name, *_ = next("),
     ],
     ("helpers/checks/answers.py", ENGINE): [
@@ -214,7 +214,7 @@ HELPERS = {
         ("with torch.random.fork_rng(devices=[]):", "if True:"),
         ("if len(given) != self.takes:", "if False:"),
         ("any(map(answers.is_stub, given))", "False"),
-        ("self.judge(*given) or self.says", "self.judge(*given) and '' or self.says"),
+        ("self.judge(*given) or say(self.says)", "self.judge(*given) and '' or say(self.says)"),
         ("for size in sizes or SIZES", "for size in SIZES"),
         ("if isinstance(wrong, dict) else", "if False else"),
     ],
