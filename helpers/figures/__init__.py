@@ -1,10 +1,14 @@
 """Every figure of the course is drawn here or in the notebook, from computed values."""
 
-from .attention import bottleneck_and_attention, two_ways, what_the_gate_sees
 from .colored_text import colored_text, visible
-from .embedding import embedding_lookup
-from .language_model import character_mapping, character_model, generation_steps, next_character
-from .lstm import lstm_blocks, lstm_cell
+from .language_model import (
+    character_mapping,
+    character_model,
+    embedding_lookup,
+    generation_steps,
+    next_character,
+)
+from .lstm import bottleneck_and_attention, lstm_blocks, lstm_cell, two_ways, what_the_gate_sees
 from .rnn import (
     activations,
     chain_of_factors,

@@ -131,16 +131,19 @@ def activations(x, from_x, from_h, h, o) -> Figure:
     board = Sketch(5.0, alt)
     columns = {0: 0.75, 1: 2.3, 2: 4.5, 3: 6.7}
     rows = {"x": 0.4, "x+b": 1.24, "+": 2.12, "h": 3.12, "o": 4.0}
-    labels = {("h", 0): _numbers([0, 0])}
-    for t in (1, 2, 3):
-        entries = r"\;\;".join(f"{v:g}" for v in x[t - 1])
-        labels |= {("x", t): f"$({entries})$", ("x+b", t): _numbers(from_x[t - 1])}
-        labels |= {("+", t): "$+$", ("h", t): _numbers(h[t - 1]), ("o", t): _numbers(o[t - 1])}
+    labels = {
+        "x": lambda t: "$(" + r"\;\;".join(f"{v:g}" for v in x[t - 1]) + ")$",
+        "x+b": lambda t: _numbers(from_x[t - 1]),
+        "+": lambda t: "$+$",
+        "h": lambda t: _numbers(h[t - 1] if t else [0, 0]),
+        "o": lambda t: _numbers(o[t - 1]),
+    }
+    only = dict.fromkeys(("x", "x+b", "+", "o"), (1, 2, 3))
     box = partial(board.box, width=0.86, height=0.56, size=10.5)
     draw = {"x": partial(board.box, width=1.4), "x+b": box, "o": box}
     draw |= {"+": partial(board.circle, radius=0.17), "h": partial(box, width=1.36)}
     weights = {"+h": r"$\phi_h$"}
-    nodes = board.net(columns, rows, labels=labels, back=(), weights=weights, draw=draw)
+    nodes = board.net(columns, rows, only=only, labels=labels, back=(), weights=weights, draw=draw)
     for t, column in columns.items():
         board.text(column - 0.48, rows["h"], symbol("h", t), 12)
         if t:

@@ -75,16 +75,18 @@ def task_shapes() -> Figure:
         steps = range(1, max(*reads, *writes) + 1)
         pitch = 3.5 / len(steps)
         columns = {t: x + 1.81 + (t - (len(steps) + 1) / 2) * pitch for t in steps}
-        labels = {("h", t): symbol("h", t) for t in steps}
-        for layer, some in (("x", reads), ("o", writes)):
-            for number, t in enumerate(some, start=1):
-                labels[layer, t] = symbol(layer, number) if len(some) > 1 else f"${layer}$"
-        rows = {"x": y + 0.36, "h": y + 1.2, "o": y + 2.04}
-        nodes = board.net(columns, rows, labels=labels, draw=small)
+        rows, only = {"x": y + 0.36, "h": y + 1.2, "o": y + 2.04}, {"x": reads, "o": writes}
+        labels = {layer: partial(_numbered, layer, list(some)) for layer, some in only.items()}
+        nodes = board.net(columns, rows, only=only, labels=labels, draw=small)
         for t in steps[1:]:
             if ("x", t) not in nodes and ("o", t - 1) in nodes:
                 board.arrow(nodes["o", t - 1], nodes["h", t], dashed=True)
     return board.figure
+
+
+def _numbered(layer, steps, step) -> str:
+    """Return the symbol of a layer, numbered by the steps at which it has one."""
+    return symbol(layer, 1 + steps.index(step)) if len(steps) > 1 else f"${layer}$"
 
 
 def forecasts_and_errors(inputs, truth, forecasts, errors) -> Figure:

@@ -1,5 +1,6 @@
 """A drawing board for diagrams: nodes, arrows coloured by one rule, unfolded nets, grids."""
 
+from functools import partial
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
@@ -134,7 +135,7 @@ class Sketch:
         self.curve([(x + right, y + up) for right, up in bow], RECURRENT)
         self.text(x + 0.6, y, label, 12, RECURRENT, ha="left")
 
-    def net(self, columns, rows, *, labels=None, back=None, weights=(), draw=()) -> dict:
+    def net(self, columns, rows, *, only=(), labels=(), back=None, weights=(), draw=()) -> dict:
         """Draw a net unfolded over its time steps, or folded where there is only one.
 
         An arrow leads from each layer up to the next one, and from each hidden layer to itself
@@ -148,8 +149,10 @@ class Sketch:
         rows : dict of layer to y
             The layers, from the bottom up; their first letter says what they are: x an input,
             h hidden, o an output.
-        labels : dict of (layer, step) to str, optional
-            The nodes that are there, and what is written in them, if it is not the symbols.
+        only : dict of layer to steps
+            The steps at which a layer has a node, if it has not one at every step.
+        labels : dict of layer to function of step
+            What is written in the nodes of a layer, if it is not the symbol.
         back : sequence of (layer, layer), optional
             The edges that lead to the next step, if not from each hidden layer to itself.
         weights : dict of str to str
@@ -162,15 +165,16 @@ class Sketch:
         dict of (layer, step) to Patch
             The nodes.
         """
-        weights, draw, nodes, steps = dict(weights), dict(draw), {}, list(columns)
+        only, labels, weights, draw = map(dict, (only, labels, weights, draw))
+        nodes, steps = {}, list(columns)
         hidden = [layer for layer in rows if layer[0] == "h"]
         full = [step for step in steps if str(step)[0] != "…"]
-        if labels is None:
-            labels = {(layer, step): "…" for layer in hidden for step in steps}
-            labels |= {(layer, step): symbol(layer, step) for layer in rows for step in full}
-        for (layer, step), label in labels.items():
-            place = (columns[step], rows[layer], label, LAYERS.get(layer[0], INK))
-            nodes[layer, step] = draw.get(layer, self.circle)(*place, step=step)
+        for layer, y in rows.items():
+            for step in only.get(layer, steps if layer in hidden else full):
+                write = labels.get(layer, partial(symbol, layer))
+                place = (columns[step], y, write(step) if step in full else "…")
+                look = {"color": LAYERS.get(layer[0], INK), "step": step}
+                nodes[layer, step] = draw.get(layer, self.circle)(*place, **look)
         back = [(layer, layer) for layer in hidden] if back is None else back
         edges = [((a, step), (b, step)) for step in full for a, b in pairwise(rows)]
         edges += [((a, step), (b, later)) for step, later in pairwise(steps) for a, b in back]
