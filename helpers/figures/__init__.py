@@ -8,16 +8,18 @@ from .language_model import (
     generation_steps,
     next_character,
 )
-from .lstm import bottleneck_and_attention, lstm_blocks, lstm_cell, two_ways, what_the_gate_sees
-from .rnn import (
+from .nets import (
     activations,
+    bottleneck_and_attention,
     chain_of_factors,
     feedforward_and_recurrent,
     folded_and_unfolded,
+    lstm_blocks,
+    lstm_cell,
     three_recurrences,
+    two_ways,
     weight_matrices,
+    what_the_gate_sees,
 )
 from .sequences import forecasts_and_errors, influence_patterns, task_shapes, time_series
-from .sketch import Sketch
-from .sliders import slider
-from .style import HIDDEN, INK, INPUT, MUTED, OUTPUT, RECURRENT, show, tint
+from .style import HIDDEN, INK, INPUT, MUTED, OUTPUT, RECURRENT, show, slider, tint

@@ -52,12 +52,7 @@ def colored_text(pieces, values, *, label_low, label_high, limits=(-1, 1)) -> Fi
     shades = SCALE((values - limits[0]) / (limits[1] - limits[0]))
     lines, columns, lengths, texts = zip(*_cells(pieces), strict=True)
     height = (lines[-1] + 1) * HIGH + 0.45
-    what = "characters" if isinstance(pieces, str) else "words"
-    board = Sketch(
-        height,
-        f"A text of {len(pieces)} {what}, each on the colour of its value: red for {label_low}, "
-        f"white halfway, blue for {label_high}.",
-    )
+    board = Sketch(height, f"A text on colours: red for {label_low}, blue for {label_high}.")
     x, wide = 0.1 + WIDE * np.array(columns), WIDE * np.array(lengths)
     y = height - 0.08 - HIGH * (np.array(lines) + 0.5)
     board.ax.barh(y, wide, 0.88 * HIGH, x, color=shades, antialiased=False)

@@ -76,17 +76,15 @@ def task_shapes() -> Figure:
         pitch = 3.5 / len(steps)
         columns = {t: x + 1.81 + (t - (len(steps) + 1) / 2) * pitch for t in steps}
         rows, only = {"x": y + 0.36, "h": y + 1.2, "o": y + 2.04}, {"x": reads, "o": writes}
-        labels = {layer: partial(_numbered, layer, list(some)) for layer, some in only.items()}
+        labels = {}
+        for layer, some in only.items():
+            signs = [symbol(layer, n + 1) for n in range(len(some))]
+            labels[layer] = dict(zip(some, signs if some[1:] else [f"${layer}$"], strict=True)).get
         nodes = board.net(columns, rows, only=only, labels=labels, draw=small)
         for t in steps[1:]:
             if ("x", t) not in nodes and ("o", t - 1) in nodes:
                 board.arrow(nodes["o", t - 1], nodes["h", t], dashed=True)
     return board.figure
-
-
-def _numbered(layer, steps, step) -> str:
-    """Return the symbol of a layer, numbered by the steps at which it has one."""
-    return symbol(layer, 1 + steps.index(step)) if len(steps) > 1 else f"${layer}$"
 
 
 def forecasts_and_errors(inputs, truth, forecasts, errors) -> Figure:

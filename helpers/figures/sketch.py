@@ -39,15 +39,9 @@ class Sketch:
     """A white board, 7.5 inches wide, with the origin at the lower left.
 
     All lengths are inches, all text is in points, so that what is legible here is legible on
-    the page. The methods that draw a node return it, for ``arrow``; its colour says what it is,
-    and it can belong to a time step.
-
-    Parameters
-    ----------
-    height : float
-        Of the figure.
-    alt : str
-        The text alternative, which ``figures.show`` takes along.
+    the page. ``alt`` is the text alternative, which ``figures.show`` takes along. The methods that
+    draw a node return it, for ``arrow``; its colour says what it is, and it can belong to a time
+    step.
     """
 
     def __init__(self, height: float, alt: str):
@@ -93,20 +87,10 @@ class Sketch:
         self.ax.plot(*zip(*points, strict=True), color=color, lw=width, ls=dashes, **look)
 
     def arrow(self, start, end, label="", *, via=(), color=None, dashed=False) -> Patch:
-        """Draw an arrow from border to border, coloured by ``flow``.
+        """Draw an arrow between the borders of two nodes, or between points, coloured by ``flow``.
 
-        Parameters
-        ----------
-        start, end : Patch or (x, y)
-            Nodes or points.
-        label : str
-            Stands on the left of the way, at its middle.
-        via : sequence of (x, y)
-            The corners of an arrow with corners.
-        color : str, optional
-            Only for what ``flow`` cannot know.
-        dashed : bool
-            Whether the line is dashed.
+        ``label`` stands on the left of its way, at the middle; ``via`` are the points at which it
+        turns; ``color`` is only for what ``flow`` cannot know.
         """
         color = color or flow(start, end)
         *corners, a, b = [getattr(start, "center", start), *via, getattr(end, "center", end)]
@@ -139,31 +123,18 @@ class Sketch:
         """Draw a net unfolded over its time steps, or folded where there is only one.
 
         An arrow leads from each layer up to the next one, and from each hidden layer to itself
-        at the next step (folded: a loop).
+        at the next step (folded: a loop). The nodes come back by (layer, step).
 
-        Parameters
-        ----------
-        columns : dict of step to x
-            The time steps, from left to right. A step whose name begins with … stands for those
-            that are not drawn.
-        rows : dict of layer to y
-            The layers, from the bottom up; their first letter says what they are: x an input,
-            h hidden, o an output.
-        only : dict of layer to steps
-            The steps at which a layer has a node, if it has not one at every step.
-        labels : dict of layer to function of step
-            What is written in the nodes of a layer, if it is not the symbol.
-        back : sequence of (layer, layer), optional
-            The edges that lead to the next step, if not from each hidden layer to itself.
-        weights : dict of str to str
-            What stands on the edges, each named by its two layers as in ``"xh"``.
-        draw : dict of layer to function
-            What draws the nodes of a layer where it is not ``circle``.
-
-        Returns
-        -------
-        dict of (layer, step) to Patch
-            The nodes.
+        columns : the x of each time step, from left to right. A step whose name begins with …
+            stands for those that are not drawn.
+        rows : the y of each layer, from the bottom up. The first letter of a layer says what it
+            is: x an input, h hidden, o an output.
+        only : the steps at which a layer has a node, if it has not one at every step.
+        labels : functions of the step, for layers in whose nodes something else than their symbol
+            is written.
+        back : pairs of layers, the edges to the next step, if not from each hidden one to itself.
+        weights : what stands on an edge, named by its two layers as in ``"xh"``.
+        draw : what draws the nodes of a layer, if it is not ``circle``.
         """
         only, labels, weights, draw = map(dict, (only, labels, weights, draw))
         nodes, steps = {}, list(columns)
