@@ -1,13 +1,7 @@
 """Every figure of the course is drawn here or in the notebook, from computed values."""
 
-from .colored_text import colored_text, visible
-from .language_model import (
-    character_mapping,
-    character_model,
-    embedding_lookup,
-    generation_steps,
-    next_character,
-)
+from .colored_text import colored_text, embedding_lookup, visible
+from .language_model import character_mapping, character_model, generation_steps, next_character
 from .nets import (
     activations,
     bottleneck_and_attention,

@@ -84,6 +84,7 @@ def weight_matrices(features: int, hidden: int, outputs: int) -> Figure:
     board.net({"t": 1.05}, rows, weights=weights)
     columns = {"…before": 2.7, "t-1": 3.75, "t": 4.85, "t+1": 5.95, "…after": 7.0}
     board.net(columns, rows, weights=weights)
+    # Colour, rows and columns of each matrix and vector
     size = {"x": features, "h": hidden, "o": outputs}
     matrices = {f"W_{{{a}{b}}}": (color, size[b], size[a]) for (a, b), color in edges.items()}
     matrices |= {f"b_{{{into}}}": (INK, size[into[-1]], 1) for into in ("xh", "hh", "o")}
@@ -381,9 +382,8 @@ def two_ways(scores) -> Figure:
     )
     board.text(1.85, 3.05, "all steps at once", 12, weight="bold")
     kept = np.tril(np.ones((4, 4)))
-    entries = [[f"{s:.1f}".replace("-", "−") for s in row] for row in scores]
     shape = {"cell": (0.5, 0.42)}
-    board.grid(0.25, 1.6, 0.16 * kept, HIDDEN, entries=entries, **shape)
+    board.grid(0.25, 1.6, 0.16 * kept, HIDDEN, entries=scores, form=".1f", **shape)
     board.grid(2.6, 1.6, np.full((4, 1), 0.16), INPUT, **shape)
     board.grid(3.45, 1.6, np.full((4, 1), 0.16), OUTPUT, **shape)
     for x, label in ((1.25, r"$QK^\top$, masked"), (2.85, "$V$"), (3.7, "$O$")):

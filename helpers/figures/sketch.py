@@ -157,11 +157,11 @@ class Sketch:
                 self.loop(nodes[layer, steps[0]], weights.get(2 * layer, ""))
         return nodes
 
-    def grid(self, x, y, shades, color, *, cell=(0.24, 0.24), entries=None) -> None:
+    def grid(self, x, y, shades, color, *, cell=(0.24, 0.24), entries=None, form="") -> None:
         """Draw a matrix, the middle of its left border at (x, y).
 
         ``shades`` of shape (rows, columns) says how strong the tint of each cell is, 0 is white;
-        ``entries`` are written in the cells, muted in the white ones.
+        ``entries`` are written in the cells in a format, muted in the white ones.
         """
         wide, high = cell
         for (i, j), shade in np.ndenumerate(shades):
@@ -170,4 +170,5 @@ class Sketch:
             self.ax.add_patch(Rectangle((left, low), wide, high, **look))
             if entries is not None:
                 ink, middle = INK if shade else MUTED, (left + wide / 2, low + high / 2)
-                self.text(*middle, entries[i][j], 9, ink, family=MONOSPACED)
+                entry = f"{entries[i][j]:{form}}".replace("-", "−")
+                self.text(*middle, entry, 9, ink, family=MONOSPACED)
