@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, Patch
 from matplotlib.text import Text
 from PIL import Image
+from torch import nn
 
 from helpers import figures
 from helpers.figures import HIDDEN, INK, INPUT, MUTED, OUTPUT, RECURRENT, style
@@ -183,7 +184,7 @@ CALLS = [
     ("three_recurrences",),
     ("chain_of_factors",),
     ("lstm_cell",),
-    ("lstm_blocks", 5, 3),
+    ("lstm_blocks", nn.LSTM(5, 3)),
     ("embedding_lookup", ["the", "unforgettable", r"$\x$", "<pad>"], [4, 7, 1, 0], WEIGHT),
     ("character_model", "go on $$", 65),
     ("character_mapping", "THE MYSTERIOUS ", CHAR2INT),

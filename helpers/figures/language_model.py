@@ -39,8 +39,7 @@ def character_model(text, classes) -> Figure:
     steps, pitch = range(1, len(text)), min(1.05, 5.3 / (len(text) - 1))
     columns = {t: 7.12 - pitch * (steps[-1] - t) for t in range(len(text))}
     only, labels = {"x": steps, "o": steps}, {"x": lambda t: text[t - 1]}
-    draw = {"x": partial(_key, board)}
-    nodes = board.net(columns, rows, only=only, labels=labels, draw=draw)
+    nodes = board.net(columns, rows, only=only, labels=labels, draw={"x": partial(_key, board)})
     for t in steps:
         target = _key(board, columns[t], top, text[t], OUTPUT)
         target.set(**TARGET)
@@ -167,8 +166,7 @@ def generation_steps(prompt, sampled, characters, probabilities) -> Figure:
     seen = prompt[-int((end - 0.25) / narrow) :]
     last, text = len(seen) - 1, seen + sampled[:-1]
     columns = {"…": end - (last + 1) * narrow} if seen != prompt else {}
-    for t in range(len(text)):
-        columns[t] = end + (t - last) * (narrow if t < last else pitch)
+    columns |= {t: end + (t - last) * (narrow if t < last else pitch) for t in range(len(text))}
     labels = {"x": text.__getitem__, "h": lambda t: "$h$"}
     draw = {"x": partial(_key, board), "h": partial(board.circle, radius=0.2)}
     nodes = board.net(columns, rows, labels=labels, draw=draw)

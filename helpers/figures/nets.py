@@ -172,11 +172,9 @@ def three_recurrences() -> Figure:
         "the hidden state at t. Output-to-output: W_oo leads from the output at t-1 to that at t.",
     )
     rows = {"x": 1.28, "h": 2.16, "o": 3.04}
-    for x, name, edge in (
-        (1.25, "Hidden-to-hidden", "hh"),
-        (3.75, "Output-to-hidden", "oh"),
-        (6.25, "Output-to-output", "oo"),
-    ):
+    names = {"h": "hidden", "o": "output"}
+    for x, edge in ((1.25, "hh"), (3.75, "oh"), (6.25, "oo")):
+        name = "-to-".join(names[layer] for layer in edge).capitalize()
         board.text(x, 3.72, name, 11.5, weight="bold")
         weight = f"W_{{{edge}}}"
         columns = {"t-1": x - 0.6, "t": x + 0.6}
@@ -293,15 +291,15 @@ def _operation(board: Sketch, x, y, sign: str) -> Patch:
     return node
 
 
-def lstm_blocks(inputs: int, hidden: int) -> Figure:
+def lstm_blocks(lstm) -> Figure:
     """Draw Figure 4.2: how PyTorch stacks four blocks of rows in the parameters of an LSTM.
 
     Parameters
     ----------
-    inputs, hidden : int
-        The sizes of its layers; 5 and 3 in the chapter.
+    lstm : nn.LSTM
+        With one layer; 5 inputs and 3 hidden units in the chapter.
     """
-    rows = 4 * hidden
+    inputs, hidden, rows = lstm.input_size, lstm.hidden_size, 4 * lstm.hidden_size
     board = Sketch(
         3.1,
         f"The parameters of an LSTM with {inputs} inputs and {hidden} hidden units as grids of "
@@ -310,17 +308,13 @@ def lstm_blocks(inputs: int, hidden: int) -> Figure:
     )
     side, middle, left = 2.3 / rows, 1.27, 2.15
     shades = np.repeat([0.32, 0.12, 0.32, 0.12], hidden)[:, None]
-    for name, color, columns in (
-        ("weight_ih_l0", INPUT, inputs),
-        ("weight_hh_l0", RECURRENT, hidden),
-        ("bias_ih_l0", INK, 1),
-        ("bias_hh_l0", INK, 1),
-    ):
+    colors = (INPUT, RECURRENT, INK, INK)
+    for (name, parameter), color in zip(lstm.named_parameters(), colors, strict=True):
+        columns = parameter[0].numel()
         width = columns * side
         board.grid(left, middle, shades.repeat(columns, axis=1), color, cell=(side, side))
-        shape = f"({rows}, {columns})" if columns > 1 else f"({rows},)"
         board.text(left + width / 2, 2.88, name, 10, color, family=MONOSPACED)
-        board.text(left + width / 2, 2.62, shape, 9.5, MUTED)
+        board.text(left + width / 2, 2.62, f"{tuple(parameter.shape)}", 9.5, MUTED)
         left += width + 0.95
     for block, (letter, name) in enumerate(GATES.items()):
         y = middle + (1.5 - block) * hidden * side

@@ -130,8 +130,7 @@ class Sketch:
         rows : the y of each layer, from the bottom up. The first letter of a layer says what it
             is: x an input, h hidden, o an output.
         only : the steps at which a layer has a node, if it has not one at every step.
-        labels : functions of the step, for layers in whose nodes something else than their symbol
-            is written.
+        labels : functions of the step, what to write in the nodes of a layer if not the symbol.
         back : pairs of layers, the edges to the next step, if not from each hidden one to itself.
         weights : what stands on an edge, named by its two layers as in ``"xh"``.
         draw : what draws the nodes of a layer, if it is not ``circle``.
