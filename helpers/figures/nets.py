@@ -10,6 +10,7 @@ from matplotlib.patches import Patch
 from .sketch import LAYERS, Sketch, symbol
 from .style import HIDDEN, INK, INPUT, MONOSPACED, MUTED, OUTPUT, RECURRENT, tint
 
+NAMES = {"x": "input", "h": "hidden", "o": "output"}
 GATES = {"i": "input gate", "f": "forget gate", "g": "candidate", "o": "output gate"}
 
 
@@ -22,9 +23,8 @@ def feedforward_and_recurrent() -> Figure:
         "recurrent net a loop leads from the hidden layer back to the hidden layer.",
     )
     rows = {"x": 1.02, "h": 1.87, "o": 2.72}
-    board.text(0.35, rows["x"], "input layer", 11, INPUT, ha="left")
-    board.text(0.35, rows["h"], "hidden layer", 11, HIDDEN, ha="left")
-    board.text(0.35, rows["o"], "output layer", 11, OUTPUT, ha="left")
+    for layer, y in rows.items():
+        board.text(0.35, y, f"{NAMES[layer]} layer", 11, LAYERS[layer], ha="left")
     boxes = dict.fromkeys(rows, partial(board.box, width=1.3, height=0.46, size=14))
     for x, title, back, formula in (
         (2.7, "Feed-forward net", [], r"$h^{(t)} = f\,(x^{(t)})$"),
@@ -144,8 +144,7 @@ def activations(x, from_x, from_h, h, o) -> Figure:
     for t, column in columns.items():
         board.text(column - 0.48, rows["h"], symbol("h", t), 12)
         if t:
-            share = _numbers(from_h[t - 1])
-            node = box(column - 1.16, rows["+"], share, RECURRENT, step=t)
+            node = box(column - 1.16, rows["+"], _numbers(from_h[t - 1]), RECURRENT, step=t)
             board.arrow(nodes["h", t - 1], node)
             board.arrow(node, nodes["+", t])
     board.text(0.12, rows["x"], "input  $x^{(t)}$", 11, INPUT, ha="left")
@@ -172,13 +171,11 @@ def three_recurrences() -> Figure:
         "the hidden state at t. Output-to-output: W_oo leads from the output at t-1 to that at t.",
     )
     rows = {"x": 1.28, "h": 2.16, "o": 3.04}
-    names = {"h": "hidden", "o": "output"}
     for x, edge in ((1.25, "hh"), (3.75, "oh"), (6.25, "oo")):
-        name = "-to-".join(names[layer] for layer in edge).capitalize()
+        name = "-to-".join(NAMES[layer] for layer in edge).capitalize()
         board.text(x, 3.72, name, 11.5, weight="bold")
         weight = f"W_{{{edge}}}"
-        columns = {"t-1": x - 0.6, "t": x + 0.6}
-        board.net(columns, rows, back=[tuple(edge)], weights={edge: f"${weight}$"})
+        board.net({"t-1": x - 0.6, "t": x + 0.6}, rows, back=[edge], weights={edge: f"${weight}$"})
         past = {edge[1]: rf" + {weight}\,{edge[0]}^{{(t-1)}}"}  # stands in one of the formulas
         h = rf"h^{{(t)}} = \phi_h(W_{{xh}}\,x^{{(t)}}{past.get('h', '')})"
         o = rf"o^{{(t)}} = \phi_o(W_{{ho}}\,h^{{(t)}}{past.get('o', '')})"
@@ -375,9 +372,8 @@ def two_ways(scores) -> Figure:
         "reads it.",
     )
     board.text(1.85, 3.05, "all steps at once", 12, weight="bold")
-    kept = np.tril(np.ones((4, 4)))
     shape = {"cell": (0.5, 0.42)}
-    board.grid(0.25, 1.6, 0.16 * kept, HIDDEN, entries=scores, form=".1f", **shape)
+    board.grid(0.25, 1.6, 0.16 * np.tri(4), HIDDEN, entries=scores, form=".1f", **shape)
     board.grid(2.6, 1.6, np.full((4, 1), 0.16), INPUT, **shape)
     board.grid(3.45, 1.6, np.full((4, 1), 0.16), OUTPUT, **shape)
     for x, label in ((1.25, r"$QK^\top$, masked"), (2.85, "$V$"), (3.7, "$O$")):

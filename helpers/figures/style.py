@@ -111,14 +111,9 @@ def slider(draw: Callable[..., str], size: tuple[float, float] = (7.5, 3.2), **r
     plt.close(fig)
     if not somebody_is_there():
         return
-    sliders = {}
-    for name, (low, high, step, start) in ranges.items():
-        look = {"description": name, "layout": {"width": "30em"}}
-        kind, form = (IntSlider, "d") if isinstance(step, int) else (FloatSlider, ".3f")
-        sliders[name] = kind(start, min=low, max=high, step=step, readout_format=form, **look)
     fig.set_layout_engine("none")  # it takes half of the time, and nothing shall jump
     fig.set_dpi(INCH * SHARPNESS)
-    canvas = FigureCanvasAgg(fig)
+    canvas, sliders = FigureCanvasAgg(fig), {}
 
     def redraw(change):
         ax.clear()
@@ -127,8 +122,11 @@ def slider(draw: Callable[..., str], size: tuple[float, float] = (7.5, 3.2), **r
         canvas.print_png(png, pil_kwargs={"compress_level": 1})
         slot.update(on_the_page(png.getvalue(), alt, fig), raw=True)
 
-    for control in sliders.values():
-        control.observe(redraw, "value")
+    for name, (low, high, step, start) in ranges.items():
+        look = {"description": name, "layout": {"width": "30em"}}
+        kind, form = (IntSlider, "d") if isinstance(step, int) else (FloatSlider, ".3f")
+        sliders[name] = kind(start, min=low, max=high, step=step, readout_format=form, **look)
+        sliders[name].observe(redraw, "value")
     display(VBox(list(sliders.values())))
 
 
