@@ -216,5 +216,4 @@ def _key(board, x, y, label, color, *, width=0.4, step=None, ink=INK) -> Patch:
 
 def _spelled(text: str) -> str:
     """Return characters as words for a text alternative."""
-    names = {" ": "space", "\n": "line break"}
-    return " ".join(names.get(c, c) for c in text)
+    return " ".join({" ": "space", "\n": "line break"}.get(c, c) for c in text)

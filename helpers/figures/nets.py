@@ -329,13 +329,12 @@ def bottleneck_and_attention(weights) -> Figure:
     weights : array, (3,)
         How much the first output takes of each of three encoder states.
     """
-    shares = ", ".join(f"{w:.2f}" for w in weights)
     board = Sketch(
         3.95,
         "Two nets that read three inputs and then write two outputs. Left: what the outputs know "
         "of the inputs came through one arrow, from the third state to the fourth. Right: for the "
         "first output the fourth state asks the three states before; their sum with the weights "
-        f"{shares} goes into the output, too.",
+        f"{', '.join(f'{w:.2f}' for w in weights)} goes into the output, too.",
     )
     small = dict.fromkeys("xho", partial(board.circle, radius=0.25))
     for x, title in ((0.42, "the bottleneck"), (4.2, "attention")):
