@@ -22,10 +22,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, Patch
 from matplotlib.text import Text
 from PIL import Image
+from torch import nn
 
 from helpers import figures
-from helpers.figures import HIDDEN, INK, INPUT, MUTED, OUTPUT, RECURRENT, Sketch, sliders, style
+from helpers.figures import HIDDEN, INK, INPUT, MUTED, OUTPUT, RECURRENT, style
 from helpers.figures.colored_text import SCALE
+from helpers.figures.sketch import Sketch
 
 # What dichromats see, as matrices on linear sRGB: Machado, Oliveira and Fernandes (2009), A
 # physiologically-based model for simulation of color vision deficiency, IEEE TVCG 15(6).
@@ -142,12 +144,12 @@ def test_a_slider_redraws_the_picture_and_its_words(monkeypatch):
         places.append(ax.get_position().bounds)
         return f"A line of {steps} steps, slope {slope}."
 
-    monkeypatch.setattr(sliders, "display", display)
+    monkeypatch.setattr(style, "display", display)
     ranges = {"slope": (0.0, 1.0, 0.05, 0.5), "steps": (2, 9, 1, 3)}
     figures.slider(line, **ranges)
     assert len(desk) == 1  # nobody is there who could move a slider: the picture alone
     desk.clear()
-    monkeypatch.setattr(sliders, "somebody_is_there", lambda: True)
+    monkeypatch.setattr(style, "somebody_is_there", lambda: True)
     figures.slider(line, size=(5, 2), **ranges)
     before, (slope, steps) = picture(desk[0]), desk[1].children
     assert (type(slope), slope.value, slope.description) == (FloatSlider, 0.5, "slope")
@@ -182,7 +184,7 @@ CALLS = [
     ("three_recurrences",),
     ("chain_of_factors",),
     ("lstm_cell",),
-    ("lstm_blocks", 5, 3),
+    ("lstm_blocks", nn.LSTM(5, 3)),
     ("embedding_lookup", ["the", "unforgettable", r"$\x$", "<pad>"], [4, 7, 1, 0], WEIGHT),
     ("character_model", "go on $$", 65),
     ("character_mapping", "THE MYSTERIOUS ", CHAR2INT),

@@ -63,10 +63,7 @@ def _in_order(result, n_days, width, horizon, test_days):
 split_in_time = Exercise(
     right=_split,
     says="No label day is in both sets, the test lies after the training, no window is wasted.",
-    cases=lambda: [
-        *((30, 3, 2, 10), (60, 7, 1, 9), (100, 14, 3, 20), (50, 5, 4, 15), (40, 1, 1, 20)),
-        *((90, 2, 9, 40), (3000, 28, 7, 365)),
-    ],
+    cases=each(lambda more, width, ahead: (99 + width, width, ahead, 3 * ahead + more)),
     compared=_in_order,
     parts=("training windows", "test windows"),
     mistakes=(
@@ -97,17 +94,10 @@ time_to_batch = Exercise(
 
 
 # 1.4: the output at the last step that is not padding
-def _padded(features, padding, *lengths):
-    return normal(len(lengths), max(lengths) + padding, features), torch.tensor(lengths)
-
-
 last_real_output = Exercise(
     right=lambda outputs, lengths: outputs[torch.arange(len(lengths)), lengths - 1],
     says="One row for each sequence, read at its own last word.",
-    cases=each(
-        *(_padded, (1, 0, 2, 1, 3), (2, 1, 4, 1, 3, 2), (3, 2, 3), (4, 0, 1, 1), (3, 0, 4, 4, 4)),
-        *((1, 1, 1, 2, 1, 1, 2), (3, 0, 17, 3, 29, 30, 3)),
-    ),
+    cases=each(lambda b, t, n: (normal(b, t, n), torch.randint(1, t + 1, (b,)))),
     mistakes=(
         (lambda o, n: o[:, n - 1], "Every step for every sequence: the batch needs an index, too."),
         (lambda o, n: o[:, -1], "That is the last step of the padded batch; many ended before."),

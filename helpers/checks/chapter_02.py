@@ -5,12 +5,26 @@ from itertools import product
 import torch
 from torch import nn
 
+from helpers.checks.answers import Hint, agree, numbers
 from helpers.checks.exercise import Exercise, each, normal, scrambled
 
+
 # 2.1: the number of parameters of nn.RNN(10, 20, num_layers=2, bidirectional=True)
+def _judge_count(answer):
+    for wrong, hint in rnn_parameters.mistakes:
+        if agree(numbers(answer), numbers(wrong)):
+            raise Hint(hint)
+    if not agree(numbers(answer), numbers(rnn_parameters.right)):
+        raise Hint(
+            "That is not it. Go layer by layer and direction by direction: a matrix for what "
+            "comes from below, a square one for the state, two biases."
+        )
+
+
 rnn_parameters = Exercise(
     right=3760,
     says="3,760: 640 for each direction of layer 0, and 1,240 for each direction of layer 1.",
+    judge=_judge_count,
     mistakes=(
         (3680, "That counts one bias a direction and layer. Print the names in a small nn.RNN."),
         (2960, "That lets layer 1 read one direction of layer 0 alone: how long is its input?"),
@@ -18,8 +32,6 @@ rnn_parameters = Exercise(
         (1880, "That counts one direction of each layer; there are two."),
         (3600, "The matrices are all there. Is anything added to their products?"),
     ),
-    otherwise="That is not it. Go layer by layer and direction by direction: a matrix for what "
-    "comes from below, a square one for the state, two biases.",
 )
 
 
@@ -36,9 +48,7 @@ def _activations(rnn, x, net=lambda b, c: b, both=lambda b, c: b + c, turn=lambd
 repaired_listing = Exercise(
     right=_activations,
     says="Both agree with the layer: one bias belongs to the input edge, one to the recurrent.",
-    cases=each(
-        lambda n_in, steps, H: (nn.RNN(n_in, H, batch_first=True), torch.randn(steps, n_in))
-    ),
+    cases=each(lambda n, steps, H: (nn.RNN(n, H, batch_first=True), torch.randn(steps, n))),
     parts=("net inputs from x", "hidden states"),
     mistakes=(
         (lambda rnn, x: _activations(rnn, x)[::-1], "Return the net inputs first."),

@@ -64,10 +64,7 @@ def _stack(W, order="ifgo"):
 
 from_iofg = Exercise(
     right=_stack,
-    cases=lambda: [
-        *[(normal(4 * H, n),) for H, n in ((2, 3), (1, 1), (3, 12), (4, 16), (5, 1), (7, 4))],
-        (normal(8, 12).T,),
-    ],
+    cases=each(lambda H, n, _: (normal(4 * H, n),)),
     says="The same rows, gate by gate in PyTorch's order: i, f, g, o.",
     mistakes=(
         ({"order": "iofg"}, "The rows came back in the order in which they went in."),
@@ -109,10 +106,7 @@ def _biases(lstm, input_size, hidden_size, num_layers, b):
 
 open_forget_gates = Exercise(
     right=_open,
-    cases=lambda: [
-        *((3, 4, 2, 5.0), (2, 2, 1, 1.0), (1, 6, 3, -2.0), (5, 3, 5, 0.3)),
-        *((4, 4, 2, 0.0), (6, 2, 4, 1.5), (2, 7, 1, 40.0)),
-    ],
+    cases=each(lambda n, hidden, layers: (n, hidden + 1, layers, hidden - 3.0)),
     compared=_biases,
     parts=("net bias of the forget gates", "rest (1: as PyTorch starts it)"),
     says="sigmoid(1) = 0.73 and sigmoid(5) = 0.99: the gates open as far as you say.",

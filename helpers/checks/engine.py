@@ -40,16 +40,6 @@ class Outcome:
         return list(self.value) if whole and len(self.value) == n else None
 
 
-def judge_value(exercise, answer: Any) -> None:
-    """Raise the hint of a wrong value."""
-    for value, hint in ((exercise.right, ""), *exercise.mistakes, (answer, exercise.otherwise)):
-        if agree(numbers(answer), numbers(value)):
-            if hint:
-                raise Hint(hint)
-            return
-    raise Hint(exercise.otherwise)  # what does not even agree with itself
-
-
 def judge_function(exercise, function: Callable) -> None:
     """Raise the hint of a wrong function."""
     mine = outcomes(exercise, function)

@@ -56,7 +56,7 @@ class Exercise:
     says
         What a right answer showed, if no judge says it.
     cases
-        Makes the arguments of each call anew, many sizes; None where the answer is a value.
+        Makes the arguments of each call anew, many sizes; needed unless there is a judge.
     mistakes
         Pairs of a wrong answer and its hint: a function or a value, like `right`, or a dictionary
         of keyword arguments with which `right` goes wrong.
@@ -65,11 +65,9 @@ class Exercise:
     compared
         `compared(result, *arguments)` after the call is what counts instead of the result, for
         functions that change what they are given, or whose result is to be used.
-    otherwise
-        The hint for a wrong value that is none of the mistakes.
     judge
-        Judges what has no cases (a trained net, a pair of sentences): raises `Hint`, or returns
-        None or what is said instead of `says`.
+        Judges what has no cases (a number, a trained net): raises `Hint`, or returns None or what
+        is said instead of `says`.
     takes
         How many answers the check takes.
     """
@@ -80,19 +78,17 @@ class Exercise:
     mistakes: Sequence[tuple[Any, str]] = ()
     parts: Sequence[str] = ()
     compared: Callable | None = None
-    otherwise: str = "This is not it yet."
     judge: Callable[..., str | None] | None = None
     takes: int = 1
 
     def __post_init__(self):
-        """Make functions of mistakes that are arguments, and let the engine judge if none does."""
+        """Make functions of mistakes that are arguments, and let the engine judge functions."""
         if callable(self.right):
             self.mistakes = [
                 (partial(self.right, **wrong) if isinstance(wrong, dict) else wrong, hint)
                 for wrong, hint in self.mistakes
             ]
-        if not self.judge:
-            self.judge = partial(engine.judge_function if self.cases else engine.judge_value, self)
+        self.judge = self.judge or partial(engine.judge_function, self)
 
     def __call__(self, *given: Any) -> Verdict:
         """Judge an answer. Never raises, and leaves the notebook's random numbers alone."""

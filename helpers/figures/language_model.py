@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from .colored_text import visible
-from .sketch import Sketch, symbol
+from .sketch import Sketch
 from .style import INK, INPUT, MONOSPACED, MUTED, OUTPUT, tint
 
 TYPED = {"family": MONOSPACED, "parse_math": False}
@@ -38,10 +38,8 @@ def character_model(text, classes) -> Figure:
     board.text(0.1, rows["x"], "input $x^{(t)}$\none character", 11.5, ha="left")
     steps, pitch = range(1, len(text)), min(1.05, 5.3 / (len(text) - 1))
     columns = {t: 7.12 - pitch * (steps[-1] - t) for t in range(len(text))}
-    labels = {("h", 0): symbol("h", 0)}
-    for t in steps:
-        labels |= {("x", t): text[t - 1], ("h", t): symbol("h", t), ("o", t): symbol("o", t)}
-    nodes = board.net(columns, rows, labels=labels, draw={"x": partial(_key, board)})
+    only, labels = {"x": steps, "o": steps}, {"x": lambda t: text[t - 1]}
+    nodes = board.net(columns, rows, only=only, labels=labels, draw={"x": partial(_key, board)})
     for t in steps:
         target = _key(board, columns[t], top, text[t], OUTPUT)
         target.set(**TARGET)
@@ -160,18 +158,16 @@ def generation_steps(prompt, sampled, characters, probabilities) -> Figure:
     """
     board = Sketch(
         4.25,
-        "The prompt enters from below, one character at each time step, and leaves its trace in "
-        "the hidden state. From its last character on, bars show the probabilities of the next "
-        "character; one is sampled, and a dashed edge leads it back to be the next input.",
+        f"The prompt is read; at each of {len(sampled)} steps a character is drawn by the "
+        "probabilities shown, and becomes the next input.",
     )
     rows, top, pitch, narrow = {"x": 0.72, "h": 1.5}, 3.8, 1.12, 0.6
     end = 7.5 - pitch * len(sampled) + 0.6  # of the prompt
     seen = prompt[-int((end - 0.25) / narrow) :]
     last, text = len(seen) - 1, seen + sampled[:-1]
-    columns = {t: end + (t - last) * (narrow if t < last else pitch) for t in range(-1, len(text))}
-    labels = {("h", -1): "…"} if seen != prompt else {}
-    for t, char in enumerate(text):
-        labels |= {("x", t): char, ("h", t): "$h$"}
+    columns = {"…": end - (last + 1) * narrow} if seen != prompt else {}
+    columns |= {t: end + (t - last) * (narrow if t < last else pitch) for t in range(len(text))}
+    labels = {"x": text.__getitem__, "h": lambda t: "$h$"}
     draw = {"x": partial(_key, board), "h": partial(board.circle, radius=0.2)}
     nodes = board.net(columns, rows, labels=labels, draw=draw)
     keys = []
@@ -220,5 +216,4 @@ def _key(board, x, y, label, color, *, width=0.4, step=None, ink=INK) -> Patch:
 
 def _spelled(text: str) -> str:
     """Return characters as words for a text alternative."""
-    names = {" ": "space", "\n": "line break"}
-    return " ".join(names.get(c, c) for c in text)
+    return " ".join({" ": "space", "\n": "line break"}.get(c, c) for c in text)

@@ -31,8 +31,7 @@ def time_series(values) -> Figure:
         these = np.arange(start, start + size)
         top.plot(these, values[these - 1], "o", color=color, markersize=9)
         for step, day in enumerate(these, start=1):
-            label = symbol(letter, step)
-            top.text(day, -0.04, label, size=13, color=color, ha="center", **below)
+            top.text(day, -0.04, symbol(letter, step), size=13, color=color, ha="center", **below)
         look = {"color": tint(color), "edgecolor": color, "linewidth": 1.4, "height": 0.72}
         bars = low.barh([2, 1, 0], size - 0.12, left=start - 0.44 + np.arange(3), **look)
         low.bar_label(bars, [f"{size} {name}"] * 3, label_type="center", size=10)
@@ -73,14 +72,13 @@ def task_shapes() -> Figure:
         board.text(x + 1.81, y + 2.69, title, 12, weight="bold")
         board.text(x + 1.81, y + 2.43, task, 10.5, MUTED)
         steps = range(1, max(*reads, *writes) + 1)
-        pitch = 3.5 / len(steps)
-        columns = {t: x + 1.81 + (t - (len(steps) + 1) / 2) * pitch for t in steps}
-        labels = {("h", t): symbol("h", t) for t in steps}
-        for layer, some in (("x", reads), ("o", writes)):
-            for number, t in enumerate(some, start=1):
-                labels[layer, t] = symbol(layer, number) if len(some) > 1 else f"${layer}$"
-        rows = {"x": y + 0.36, "h": y + 1.2, "o": y + 2.04}
-        nodes = board.net(columns, rows, labels=labels, draw=small)
+        columns = {t: x + 1.81 + (t - (len(steps) + 1) / 2) * 3.5 / len(steps) for t in steps}
+        rows, only = {"x": y + 0.36, "h": y + 1.2, "o": y + 2.04}, {"x": reads, "o": writes}
+        labels = {}
+        for layer, some in only.items():
+            signs = [symbol(layer, n + 1) for n in range(len(some))]
+            labels[layer] = dict(zip(some, signs if some[1:] else [f"${layer}$"], strict=True)).get
+        nodes = board.net(columns, rows, only=only, labels=labels, draw=small)
         for t in steps[1:]:
             if ("x", t) not in nodes and ("o", t - 1) in nodes:
                 board.arrow(nodes["o", t - 1], nodes["h", t], dashed=True)

@@ -1,5 +1,6 @@
 """A drawing board for diagrams: nodes, arrows coloured by one rule, unfolded nets, grids."""
 
+from functools import partial
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
@@ -38,15 +39,9 @@ class Sketch:
     """A white board, 7.5 inches wide, with the origin at the lower left.
 
     All lengths are inches, all text is in points, so that what is legible here is legible on
-    the page. The methods that draw a node return it, for ``arrow``; its colour says what it is,
-    and it can belong to a time step.
-
-    Parameters
-    ----------
-    height : float
-        Of the figure.
-    alt : str
-        The text alternative, which ``figures.show`` takes along.
+    the page. ``alt`` is the text alternative, which ``figures.show`` takes along. The methods that
+    draw a node return it, for ``arrow``; its colour says what it is, and it can belong to a time
+    step.
     """
 
     def __init__(self, height: float, alt: str):
@@ -92,20 +87,10 @@ class Sketch:
         self.ax.plot(*zip(*points, strict=True), color=color, lw=width, ls=dashes, **look)
 
     def arrow(self, start, end, label="", *, via=(), color=None, dashed=False) -> Patch:
-        """Draw an arrow from border to border, coloured by ``flow``.
+        """Draw an arrow between the borders of two nodes, or between points, coloured by ``flow``.
 
-        Parameters
-        ----------
-        start, end : Patch or (x, y)
-            Nodes or points.
-        label : str
-            Stands on the left of the way, at its middle.
-        via : sequence of (x, y)
-            The corners of an arrow with corners.
-        color : str, optional
-            Only for what ``flow`` cannot know.
-        dashed : bool
-            Whether the line is dashed.
+        ``label`` stands on the left of its way, at the middle; ``via`` are the points at which it
+        turns; ``color`` is only for what ``flow`` cannot know.
         """
         color = color or flow(start, end)
         *corners, a, b = [getattr(start, "center", start), *via, getattr(end, "center", end)]
@@ -134,43 +119,32 @@ class Sketch:
         self.curve([(x + right, y + up) for right, up in bow], RECURRENT)
         self.text(x + 0.6, y, label, 12, RECURRENT, ha="left")
 
-    def net(self, columns, rows, *, labels=None, back=None, weights=(), draw=()) -> dict:
+    def net(self, columns, rows, *, only=(), labels=(), back=None, weights=(), draw=()) -> dict:
         """Draw a net unfolded over its time steps, or folded where there is only one.
 
         An arrow leads from each layer up to the next one, and from each hidden layer to itself
-        at the next step (folded: a loop).
+        at the next step (folded: a loop). The nodes come back by (layer, step).
 
-        Parameters
-        ----------
-        columns : dict of step to x
-            The time steps, from left to right. A step whose name begins with … stands for those
-            that are not drawn.
-        rows : dict of layer to y
-            The layers, from the bottom up; their first letter says what they are: x an input,
-            h hidden, o an output.
-        labels : dict of (layer, step) to str, optional
-            The nodes that are there, and what is written in them, if it is not the symbols.
-        back : sequence of (layer, layer), optional
-            The edges that lead to the next step, if not from each hidden layer to itself.
-        weights : dict of str to str
-            What stands on the edges, each named by its two layers as in ``"xh"``.
-        draw : dict of layer to function
-            What draws the nodes of a layer where it is not ``circle``.
-
-        Returns
-        -------
-        dict of (layer, step) to Patch
-            The nodes.
+        columns : the x of each time step, from left to right. A step whose name begins with …
+            stands for those that are not drawn.
+        rows : the y of each layer, from the bottom up. The first letter of a layer says what it
+            is: x an input, h hidden, o an output.
+        only : the steps at which a layer has a node, if it has not one at every step.
+        labels : functions of the step, what to write in the nodes of a layer if not the symbol.
+        back : pairs of layers, the edges to the next step, if not from each hidden one to itself.
+        weights : what stands on an edge, named by its two layers as in ``"xh"``.
+        draw : what draws the nodes of a layer, if it is not ``circle``.
         """
-        weights, draw, nodes, steps = dict(weights), dict(draw), {}, list(columns)
+        only, labels, weights, draw = map(dict, (only, labels, weights, draw))
+        nodes, steps = {}, list(columns)
         hidden = [layer for layer in rows if layer[0] == "h"]
         full = [step for step in steps if str(step)[0] != "…"]
-        if labels is None:
-            labels = {(layer, step): "…" for layer in hidden for step in steps}
-            labels |= {(layer, step): symbol(layer, step) for layer in rows for step in full}
-        for (layer, step), label in labels.items():
-            place = (columns[step], rows[layer], label, LAYERS.get(layer[0], INK))
-            nodes[layer, step] = draw.get(layer, self.circle)(*place, step=step)
+        for layer, y in rows.items():
+            for step in only.get(layer, steps if layer in hidden else full):
+                write = labels.get(layer, partial(symbol, layer))
+                place = (columns[step], y, write(step) if step in full else "…")
+                look = {"color": LAYERS.get(layer[0], INK), "step": step}
+                nodes[layer, step] = draw.get(layer, self.circle)(*place, **look)
         back = [(layer, layer) for layer in hidden] if back is None else back
         edges = [((a, step), (b, step)) for step in full for a, b in pairwise(rows)]
         edges += [((a, step), (b, later)) for step, later in pairwise(steps) for a, b in back]
@@ -182,11 +156,11 @@ class Sketch:
                 self.loop(nodes[layer, steps[0]], weights.get(2 * layer, ""))
         return nodes
 
-    def grid(self, x, y, shades, color, *, cell=(0.24, 0.24), entries=None) -> None:
+    def grid(self, x, y, shades, color, *, cell=(0.24, 0.24), entries=None, form="") -> None:
         """Draw a matrix, the middle of its left border at (x, y).
 
         ``shades`` of shape (rows, columns) says how strong the tint of each cell is, 0 is white;
-        ``entries`` are written in the cells, muted in the white ones.
+        ``entries`` are written in the cells in a format, muted in the white ones.
         """
         wide, high = cell
         for (i, j), shade in np.ndenumerate(shades):
@@ -195,4 +169,5 @@ class Sketch:
             self.ax.add_patch(Rectangle((left, low), wide, high, **look))
             if entries is not None:
                 ink, middle = INK if shade else MUTED, (left + wide / 2, low + high / 2)
-                self.text(*middle, entries[i][j], 9, ink, family=MONOSPACED)
+                entry = f"{entries[i][j]:{form}}".replace("-", "−")
+                self.text(*middle, entry, 9, ink, family=MONOSPACED)

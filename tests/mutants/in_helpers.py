@@ -203,7 +203,7 @@ HELPERS = {
         ("    if all(told):\n        return True\n", ""),
         ("return bool(told) and all(told)", "return bool(told) and any(told)"),
         ("k = wrong[0]", "k = wrong[-1]"),
-        ("{place(mine.error)}", ""),
+        ("error=place(mine.error))", 'error="")'),
         ("name, wanted, came = next(", "name, *_ = next("),
     ],
     ("helpers/checks/answers.py", ENGINE): [
