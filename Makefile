@@ -139,8 +139,8 @@ outputs: .venv/ready
 	  --ClearMetadataPreprocessor.preserve_nb_metadata_mask "{'kernelspec', ('language_info', 'name')}" \
 	  --ClearMetadataPreprocessor.preserve_cell_metadata_mask "{'tags'}" \
 	  $(NOTEBOOKS)
-	$(BIN)/python -c "from pathlib import Path; from helpers.figures import style, rnn; \
-	  Path('docs/_static/course.png').write_bytes(style.drawn(rnn.feedforward_and_recurrent()))"
+	$(BIN)/python -c "from pathlib import Path; from helpers.figures import nets, style; \
+	  Path('docs/_static/course.png').write_bytes(style.drawn(nets.feedforward_and_recurrent()))"
 
 lint: .venv/ready
 	$(BIN)/ruff check
