@@ -368,7 +368,7 @@ def test_a_notebook_stores_the_table_and_no_debris():
 def test_a_terminal_gets_a_bar_that_vanishes(capfd, monkeypatch):
     # IPython in a terminal has a shell too, but no kernel
     monkeypatch.setattr("helpers.progress.get_ipython", object)
-    with Progress(total=3, desc="count") as progress:
+    with Progress(total=3, desc="count", position=0) as progress:
         progress.update()
         progress.refresh()
         progress.final = "a table"
