@@ -113,9 +113,9 @@ def collate(items: list) -> tuple:
     return padded, lengths, torch.tensor(labels).float()
 
 
-def one_at_a_time(model: nn.Module, windows: torch.Tensor, state: None) -> Step:
+def one_at_a_time(model: nn.Module, batch: list, state: None) -> Step:
     """A step on windows of characters that calls the model for every character."""
-    losses = []
+    (windows,), losses = batch, []
     for t in range(windows.shape[1] - 1):
         logits, state = model(windows[:, t : t + 1], state)
         losses.append(F.cross_entropy(logits[:, 0], windows[:, t + 1]))
@@ -164,7 +164,7 @@ def language_model(data: dict) -> None:
     chapter = definitions("06", char2int=char2int, char_array=char_array)
     model = chapter["CharacterRNN"](len(char_array))
     windows = torch.as_tensor(data["ids"]).unfold(0, 41, 1)  # every window of 40, and one more
-    some = list(islice(DataLoader(windows, 64, shuffle=True), 12))
+    some = [(rows,) for rows in islice(DataLoader(windows, 64, shuffle=True), 12)]
     theirs = len(some) * 64 * 40 / seconds(epoch(model, one_at_a_time, some))
     batches = StreamBatches(data["ids"][: 40 * BATCH * WINDOW], BATCH, WINDOW)
     train = epoch(model, chapter["step"], batches)
@@ -181,7 +181,7 @@ def language_model(data: dict) -> None:
     with torch.no_grad():
         plain = 300 / seconds(lambda: sample_plainly(model, char2int, char_array, 300), 3)
     for pages, mark in ((1, "2"), (64, "20")):
-        took = seconds(lambda n=pages: chapter["generate"](model, "The island", 300, streams=n), 3)
+        took = seconds(lambda n=pages: chapter["generate"](model, ["The island"] * n, 300), 3)
         row(f"sampling, {pages} at once", plain, pages * 300 / took, "char/s", mark)
 
 
