@@ -111,15 +111,15 @@ def embedding_lookup(words, ids, weight) -> Figure:
         (below, 3.05, f"Embedding: {len(ids)} integers, each picks its row of the weights"),
     ):
         board.text(0.1, middle + tall / 2 + 0.19, title, ha="left", weight="bold")
-        for word, i, y in zip(words, ids, _heights(len(ids), middle), strict=True):
+        names = _matrix(board, x, middle, weight, INPUT, marked=one_hot.any(axis=0)[:, None])
+        tokens = _matrix(board, 6.11, middle, weight[ids], OUTPUT, marked=np.ones((len(ids), 1)))
+        for word, i, y in zip(words, ids, tokens, strict=True):
             word = visible(word if len(word) <= 11 else word[:10] + "…")
             board.text(0.98, y, word, 10, INPUT, ha="right", parse_math=False)
             board.text(1.2, y, f"{i}", 10, family=MONOSPACED)
-        for i, y in enumerate(_heights(rows, middle)):
+        for i, y in enumerate(names):
             name = ("<pad> 0", "<unk> 1")[i] if i < 2 else f"{i}"
             board.text(x - 0.07, y, name, 9, MUTED, ha="right", family=MONOSPACED)
-        _matrix(board, x, middle, weight, INPUT, marked=one_hot.any(axis=0)[:, None])
-        _matrix(board, 6.11, middle, weight[ids], OUTPUT, marked=np.ones((len(ids), 1)))
     _matrix(board, 1.52, above, one_hot, INPUT, marked=one_hot, wide=0.2)
     board.text(3.7, above, "×", 14)
     board.text(5.95, above, "=", 14)
@@ -128,8 +128,8 @@ def embedding_lookup(words, ids, weight) -> Figure:
     board.text(x, y - 0.05, "the same")
     board.arrow((x, y + 0.07), (x, y + apart - 0.27), color=MUTED)
     board.arrow((x, y - 0.17), (x, y - apart + 0.05), color=MUTED)
-    for i, token in zip(ids, _heights(len(ids), below), strict=True):
-        row, left = _heights(rows, below)[i], 2.83 if i > 1 else 2.45
+    for i, token in zip(ids, tokens, strict=True):  # those of the embedding, drawn last
+        row, left = names[i], 2.83 if i > 1 else 2.45
         into = [(1.36, token), (2.0, token), (left - 0.64, row), (left, row)]
         out = [(4.37, row), (5.1, row), (5.35, token), (6.08, token)]
         board.curve(into, INPUT).set(linewidth=1.2, mutation_scale=9)
@@ -137,16 +137,12 @@ def embedding_lookup(words, ids, weight) -> Figure:
     return board.figure
 
 
-def _heights(rows: int, middle: float) -> np.ndarray:
-    """Return the middles of rows below each other."""
-    return middle + (rows / 2 - 0.5 - np.arange(rows)) * ROW
-
-
-def _matrix(board: Sketch, x, middle, values, color, *, marked, wide=0.43) -> None:
-    """Draw numbers in cells, the marked ones on a tint, and below them their count."""
+def _matrix(board: Sketch, x, middle, values, color, *, marked, wide=0.43) -> np.ndarray:
+    """Draw numbers in cells, marked ones on a tint, their count below; return the rows' heights."""
     rows, columns = values.shape
     form = "d" if values.dtype == int else "z.2f"
     shades = np.broadcast_to(0.22 * marked, values.shape)
     board.grid(x, middle, shades, color, cell=(wide, ROW), entries=values, form=form)
     below = middle - rows * ROW / 2 - 0.13
     board.text(x + columns * wide / 2, below, f"{rows} × {columns}", 9.5, MUTED)
+    return middle + (rows / 2 - 0.5 - np.arange(rows)) * ROW

@@ -371,12 +371,11 @@ def two_ways(scores) -> Figure:
         "reads it.",
     )
     board.text(1.85, 3.05, "all steps at once", 12, weight="bold")
-    shape = {"cell": (0.5, 0.42)}
-    board.grid(0.25, 1.6, 0.16 * np.tri(4), HIDDEN, entries=scores, form=".1f", **shape)
-    board.grid(2.6, 1.6, np.full((4, 1), 0.16), INPUT, **shape)
-    board.grid(3.45, 1.6, np.full((4, 1), 0.16), OUTPUT, **shape)
-    for x, label in ((1.25, r"$QK^\top$, masked"), (2.85, "$V$"), (3.7, "$O$")):
-        board.text(x, 0.45, label, 12)
+    board.grid(0.25, 1.6, 0.16 * np.tri(4), HIDDEN, cell=(0.5, 0.42), entries=scores, form=".1f")
+    board.text(1.25, 0.45, r"$QK^\top$, masked", 12)
+    for x, label, color in ((2.6, "$V$", INPUT), (3.45, "$O$", OUTPUT)):
+        board.grid(x, 1.6, np.full((4, 1), 0.16), color, cell=(0.5, 0.42))
+        board.text(x + 0.25, 0.45, label, 12)
     board.text(2.42, 1.6, r"$\cdot$", 16)
     board.text(3.28, 1.6, "$=$", 14)
     board.text(5.8, 3.05, "one step after the other", 12, weight="bold")
