@@ -242,3 +242,20 @@ def test_make_says_what_to_do_where_there_is_no_python(tmp_path):
     )
     assert run.returncode
     assert "No Python is found here. The course needs Python 3.11, 3.12 or 3.13" in run.stderr
+
+
+@pytest.mark.parametrize("command", ["ready", "lab", "test", "check"])
+def test_each_command_starts_what_it_says(command, course, monkeypatch):
+    def start(program, *arguments):
+        raise SystemExit(program)  # it never comes back
+
+    monkeypatch.setattr(course, "ready", lambda: None)
+    monkeypatch.setattr(course, "start", start)
+    monkeypatch.setattr(course.subprocess, "call", lambda command: 0)
+    monkeypatch.setattr(course.os, "environ", {})
+    monkeypatch.chdir(course.ROOT)
+    try:
+        started = course.main(command)
+    except SystemExit as end:
+        started = end.code
+    assert started == {"ready": None, "lab": "jupyterlab"}.get(command, "pytest")
