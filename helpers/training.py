@@ -1,10 +1,8 @@
-"""The training loop: `fit` with its history, and `evaluate`.
-
-What teaches, the model and the step from a batch to its loss, is written in the notebook.
-"""
+"""The training loop, `fit`, and `evaluate`; the models and their steps are in the notebooks."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any, NamedTuple
 
@@ -57,8 +55,8 @@ def evaluate(model: nn.Module, step: Callable[..., Step], batches: Iterable) -> 
     model.eval()
     try:
         with torch.no_grad():
-            for batch in batches:
-                result = step(model, _moved(batch, model), state)
+            for batch in _shared(batches, model):
+                result = step(model, batch, state)
                 sums.add(result)
                 state = result.state
     finally:
@@ -100,9 +98,8 @@ def fit(
     Returns
     -------
     list of dict
-        The history, a row an epoch: `epoch` (from 1), `loss` and perhaps `accuracy`, as from
-        `evaluate` but measured while the model learns; what `validate` returned, as `valid_loss`
-        and so on.
+        The history, a row an epoch: `epoch` (from 1), `loss` and perhaps `accuracy`, measured
+        while the model learns; what `validate` returned, as `valid_loss` and so on.
 
     Raises
     ------
@@ -111,47 +108,43 @@ def fit(
     ValueError
         If there are no batches, or a state is not detached, or the scheduler has too few steps.
     """
-    size = len(batches) if hasattr(batches, "__len__") else None
-    steps = None if size is None else size * epochs
+    steps = epochs * len(batches) if hasattr(batches, "__len__") else None
     total = getattr(scheduler, "total_steps", None)
     if None not in (total, steps) and (left := total - scheduler.last_epoch) < steps:
         raise ValueError(
             f"the {type(scheduler).__name__} has {left} steps left, training takes {steps}: make "
             "optimizer and scheduler anew, with total_steps=epochs * len(batches)"
         )
-    history, best = [], None
-    with Progress(total=steps, unit="step") as progress:
+    history = []
+    with Progress(total=steps, unit="step") as bar:
         for epoch in range(1, epochs + 1):
-            progress.set_description(f"training, epoch {epoch}/{epochs}", refresh=False)
+            bar.set_description(f"training, epoch {epoch}/{epochs}", refresh=False)
             if hasattr(batches, "set_epoch"):
                 batches.set_epoch(epoch)
-            row = train_epoch(
-                model, step, batches, epoch, optimizer, scheduler, clip_norm, progress
-            )
+            row = train_epoch(model, step, batches, epoch, optimizer, scheduler, clip_norm, bar)
             if validate is not None:
                 row |= {f"valid_{name}": value for name, value in validate(model).items()}
-            if keep_best is not None and _better(row, best, keep_best):
-                best, weights = row, deepcopy(model.state_dict())
             history.append(row)
-        progress.final = table(history)
-        if best is not None:
+            if keep_best is not None and _best(history, keep_best) is row:
+                weights = deepcopy(model.state_dict())
+        bar.final = table(history)
+        if history and keep_best is not None:
             model.load_state_dict(weights)
-            progress.final += f"\nkept: epoch {best['epoch']} (best {keep_best})"
+            bar.final += f"\nkept: epoch {_best(history, keep_best)['epoch']} (best {keep_best})"
     model.eval()
     return history
 
 
-def train_epoch(model, step, batches, epoch, optimizer, scheduler, clip_norm, progress) -> dict:
+def train_epoch(model, step, batches, epoch, optimizer, scheduler, clip_norm, bar) -> dict:
     """Train for one epoch, and return its row of the history; the arguments are those of `fit`."""
     model.train()
-    state, sums, recent, last = None, _Sums(), [], None
+    state, sums, recent, last = None, _Sums(), [], "none"
     check_every = CHECK_EVERY[next(model.parameters()).device.type]
-    for number, batch in enumerate(batches, start=1):
+    for number, batch in enumerate(_shared(batches, model), start=1):
         optimizer.zero_grad()
-        result = step(model, _moved(batch, model), state)
+        result = step(model, batch, state)
         sums.add(result)
-        state = result.state
-        if _requires_grad(state):
+        if _requires_grad(state := result.state):
             raise ValueError(
                 "the state that the step returned still hangs on the graph of its batch: detach "
                 "it, Step(loss, count, state=tuple(s.detach() for s in state))"
@@ -160,13 +153,12 @@ def train_epoch(model, step, batches, epoch, optimizer, scheduler, clip_norm, pr
         norm = nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
         recent.append((number, torch.stack([result.loss.detach(), norm])))
         if len(recent) == check_every:  # on a CPU before the weights are touched
-            last = _check_finite(recent, last, epoch)
-            recent = []
+            last, recent = _check_finite(recent, last, epoch), []
         optimizer.step()
         if scheduler is not None:
             scheduler.step()
-        if progress.update():  # drawn just now: this is the loss that it shows next time
-            progress.set_postfix_str(f"loss {sums.means()['loss']:.4f}", refresh=False)
+        if bar.update():  # drawn just now: this is the loss that it shows next time
+            bar.set_postfix_str(f"loss {sums.means()['loss']:.4f}", refresh=False)
     _check_finite(recent, last, epoch)
     return {"epoch": epoch} | sums.means()
 
@@ -179,10 +171,7 @@ def table(history: list[dict]) -> str:
         for row in history
     ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
-        for line in cells
-    )
+    return "\n".join("  ".join(map(str.rjust, line, widths)) for line in cells)
 
 
 class _Sums:
@@ -211,7 +200,7 @@ class _Sums:
         return {name: float(value) / int(self.count) for name, value in self.sums.items()}
 
 
-def _check_finite(recent: list, last: float | None, epoch: int) -> float | None:
+def _check_finite(recent: list, last: str, epoch: int) -> str:
     """Look at the (step, (loss, norm of the gradient)) of some steps; return the last loss."""
     for number, pair in recent:
         loss, norm = pair.tolist()
@@ -219,27 +208,38 @@ def _check_finite(recent: list, last: float | None, epoch: int) -> float | None:
             what = f"gradient's norm is {norm}" if math.isfinite(loss) else f"loss is {loss}"
             raise FloatingPointError(
                 f"the {what} at step {number} of epoch {epoch}; last finite loss of the epoch: "
-                f"{'none' if last is None else format(last, '.4g')}. Lower the learning rate, clip "
-                "the gradient (clip_norm=1.0), and look for log(0), a division by 0 or an overflow "
-                "in the model and its loss. Then make the model anew: its weights may be ruined"
+                f"{last}. Lower the learning rate, clip the gradient (clip_norm=1.0), and look for "
+                "log(0), a division by 0 or an overflow in the model and its loss. Then make the "
+                "model anew: its weights may be ruined"
             )
-        last = loss
+        last = f"{loss:.4g}"
     return last
 
 
-def _better(row: dict, best: dict | None, name: str) -> bool:
-    """Tell whether `row` beats the best so far; of equals the first stays."""
-    if name not in row:
-        raise ValueError(f"keep_best is {name!r}, but the history has only {', '.join(row)}")
-    if best is None:
-        return True
-    return row[name] < best[name] if name.endswith("loss") else row[name] > best[name]
+def _best(history: list[dict], name: str) -> dict:
+    """Return the row with the lowest loss or the highest other value, of equals the first."""
+    if name not in history[0]:
+        raise ValueError(f"keep_best is {name!r}, but the history has only {', '.join(history[0])}")
+    return (min if name.endswith("loss") else max)(history, key=lambda row: row[name])
 
 
-def _moved(batch: tuple, model: nn.Module) -> list[torch.Tensor]:
-    """Return the tensors of a batch on the device of the model's weights."""
-    where = next(model.parameters()).device
-    return [tensor.to(where) for tensor in batch]
+def _shared(batches: Iterable, model: nn.Module) -> Iterator[list[torch.Tensor]]:
+    """Yield the batches on the model's device, with fewer threads where others want the cores.
+
+    Threads wait for each other many times a step: with a core to share, they do little else.
+    """
+    where, threads = next(model.parameters()).device, torch.get_num_threads()
+    wall, cpu = time.perf_counter(), time.process_time()
+    try:
+        for batch in batches:
+            yield [tensor.to(where) for tensor in batch]
+            if (passed := time.perf_counter() - wall) > 1:
+                cores = (time.process_time() - cpu) / passed
+                if cores < 0.6 * torch.get_num_threads():
+                    torch.set_num_threads(max(1, int(cores)))
+                wall, cpu = time.perf_counter(), time.process_time()
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _requires_grad(state: Any) -> bool:
