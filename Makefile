@@ -39,7 +39,7 @@ lab: $(if $(filter ko,$(LANGUAGE)),korean)
 
 # The Korean notebooks and pages, from the English ones and locale/ko.
 korean: .venv/ready
-	$(BIN)/python locale/translate.py
+	$(if $(wildcard locale/translate.py),$(BIN)/python locale/translate.py)
 
 check:
 	@$(COURSE) check $(TEST_ARGS)
@@ -111,13 +111,15 @@ site: .venv/site korean
 	$(call pages,ko,_site/html/ko)
 
 # What git knows, but for the tests and the translations, which hold the solutions too.
-student: .venv/ready
+# The Korean chapters go with it as they are made: locale/ko has the solutions, too.
+student: korean
 	rm -rf _student
 	mkdir _student
-	git ls-files -z -- . ':!tests' ':!locale' ':!.ci' ':!.github' | tar --null -T - -cf - | tar -xf - -C _student
+	git ls-files -z -- . ':!tests' ':!.ci' ':!.github' ':!locale/translate.py' ':!locale/ko/0*' | tar --null -T - -cf - | tar -xf - -C _student
+	cp -R notebooks/ko _student/notebooks
 	$(BIN)/jupyter nbconvert --to notebook --inplace --log-level WARN \
 	  --TagRemovePreprocessor.enabled=True --TagRemovePreprocessor.remove_cell_tags solution \
-	  _student/notebooks/*.ipynb
+	  _student/notebooks/*.ipynb _student/notebooks/ko/*.ipynb
 
 bench: .venv/ready
 	CUDA_VISIBLE_DEVICES= TQDM_DISABLE=1 $(BIN)/python tests/bench/bench.py

@@ -11,6 +11,7 @@ import pytest
 from helpers import checks
 
 ROOT = Path(__file__).parents[1]
+NOTATION = ROOT / "docs/notation.md"
 spec = importlib.util.spec_from_file_location("translate", ROOT / "locale/translate.py")
 translate = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(translate)
@@ -109,6 +110,14 @@ def test_checks_speak_korean_when_asked_to(name, monkeypatch):
         for answer in (record.right, wrong, ...):
             verdict = record(*answer) if record.takes > 1 and answer is not ... else record(answer)
             assert bool(re.search("[가-힣]", verdict.message)) is said, verdict
+
+
+def test_notation_names_things_as_the_glossary_does():
+    third = re.compile(r"^(?:\|[^|\n]+){2}\| ([^|\n]+) \|", re.MULTILINE)  # column of a table
+    page = "".join(KOREAN["pages"][key].msgstr for key in translate.sections(NOTATION))
+    texts = (page, NOTATION.read_text(encoding="utf8"))
+    names = zip(*map(third.findall, texts), strict=True)
+    assert not (wrong := [pair for pair in names if wrong_terms(*pair)]), wrong
 
 
 @pytest.mark.parametrize("kind", BROKEN)

@@ -79,23 +79,27 @@ def test_pages_of_a_user_stand_at_the_root():
 def test_handout_has_all_but_the_solutions(tmp_path):
     chapter = CHAPTERS[2]
     (tmp_path / "notebooks").mkdir()
-    for file in ("Makefile", "helpers/text.py", "tests/secret.py", "locale/ko.po"):
-        (tmp_path / file).parent.mkdir(exist_ok=True)
+    for file in ("Makefile", "helpers/text.py", "tests/secret.py", "locale/ko/01.po"):
+        (tmp_path / file).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / file).write_text("a solution", "utf8")
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copy(chapter, tmp_path / "notebooks")
     git(tmp_path, "init", "--quiet")
     git(tmp_path, "add", "--all")
     shutil.copy(chapter, tmp_path / "notebooks/my-notes.ipynb")  # git does not know it
+    (tmp_path / "notebooks/ko").mkdir()
+    shutil.copy(chapter, tmp_path / "notebooks/ko")
     make = ["make", "-o", ".venv/ready", f"BIN={Path(sys.executable).parent}", "student"]
     subprocess.run(make, cwd=tmp_path, check=True, capture_output=True)
     handout = tmp_path / "_student"
     files = sorted(f.relative_to(handout).as_posix() for f in handout.rglob("*") if f.is_file())
-    assert files == ["Makefile", "helpers/text.py", f"notebooks/{chapter.name}"]
+    both = [f"notebooks/{chapter.name}", f"notebooks/ko/{chapter.name}"]
+    assert files == ["Makefile", "helpers/text.py", *both]
     stored = nbformat.read(chapter, as_version=4)
     stored.cells = [c for c in stored.cells if "solution" not in c.metadata.get("tags", [])]
-    assert nbformat.read(handout / "notebooks" / chapter.name, as_version=4) == stored
-    assert "<summary>Solution" not in (handout / "notebooks" / chapter.name).read_text("utf8")
+    for name in both:
+        assert nbformat.read(handout / name, as_version=4) == stored
+        assert "<summary>Solution" not in (handout / name).read_text("utf8")
 
 
 def letters(text):
