@@ -34,8 +34,8 @@ export GOMP_SPINCOUNT ?= 10000
 .PHONY: lab korean check test test-slow outputs lint site student bench clean \
   test-browser browser-tools test-marked mutants test-portable test-newest audit FORCE
 
-lab: $(if $(filter ko,$(LANGUAGE)),korean)
-	@$(COURSE) lab $(LAB_ARGS) $(if $(filter ko,$(LANGUAGE)),notebooks/ko/01_sequential_data.ipynb,$(firstword $(NOTEBOOKS)))
+lab:
+	@$(COURSE) lab $(LAB_ARGS) $(filter ko,$(LANGUAGE))
 
 # The Korean notebooks and pages, from the English ones and locale/ko.
 korean: .venv/ready

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Set the course up and start it, on Linux, macOS and Windows; any Python from 3.8 up runs this.
 
-    python3 course.py lab      JupyterLab on the first chapter
+    python3 course.py lab      JupyterLab on the first chapter; in Korean: lab ko
     python3 course.py test     unit tests, and every cell of every chapter compared
     python3 course.py check    lint, unit tests, all chapters on the sample
     python3 course.py ready    only make the environment, .venv
@@ -200,6 +200,10 @@ def main(command="", *arguments):
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # why: see the Makefile
     if command == "lab":
         root = ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
+        if arguments[-1:] == ("ko",):
+            arguments = (*arguments[:-1], "notebooks/ko/01_sequential_data.ipynb")
+            if Path("locale/translate.py").exists():  # students have only what it made
+                subprocess.check_call([str(OWN), "locale/translate.py"])
         named = any(name.endswith(".ipynb") for name in arguments)
         first = [] if named else ["notebooks/01_sequential_data.ipynb"]
         start("jupyterlab", *root, *arguments, *first)

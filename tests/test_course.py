@@ -244,10 +244,10 @@ def test_make_says_what_to_do_where_there_is_no_python(tmp_path):
     assert "No Python is found here. The course needs Python 3.11, 3.12 or 3.13" in run.stderr
 
 
-@pytest.mark.parametrize("command", ["ready", "lab", "test", "check"])
+@pytest.mark.parametrize("command", ["ready", "lab", "lab ko", "test", "check"])
 def test_each_command_starts_what_it_says(command, course, monkeypatch):
     def start(program, *arguments):
-        raise SystemExit(program)  # it never comes back
+        raise SystemExit(program + arguments[-1][:12])  # it never comes back
 
     monkeypatch.setattr(course, "ready", lambda: None)
     monkeypatch.setattr(course, "start", start)
@@ -255,7 +255,8 @@ def test_each_command_starts_what_it_says(command, course, monkeypatch):
     monkeypatch.setattr(course.os, "environ", {})
     monkeypatch.chdir(course.ROOT)
     try:
-        started = course.main(command)
+        started = course.main(*command.split())
     except SystemExit as end:
         started = end.code
-    assert started == {"ready": None, "lab": "jupyterlab"}.get(command, "pytest")
+    labs = {"lab": "jupyterlabnotebooks/01", "lab ko": "jupyterlabnotebooks/ko"}
+    assert started == ({"ready": None} | labs).get(command, "pytestloadfile")
