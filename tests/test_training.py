@@ -183,22 +183,25 @@ def test_batches_go_to_the_device_of_the_model():
 def test_who_must_share_the_cores_goes_on_with_fewer_threads(cores, fewer, monkeypatch):
     clock, threads, met, model = [0.0], [4], [], Scale()
     monkeypatch.setattr(training.time, "perf_counter", lambda: clock[0])
-    monkeypatch.setattr(training.time, "process_time", lambda: clock[0] * cores)
+    monkeypatch.setattr(training.time, "process_time", lambda: used(clock[0]))
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads[-1])
     monkeypatch.setattr(torch, "set_num_threads", threads.append)
+
+    def used(time):  # all four cores for 1.2 seconds, then `cores` of them
+        return 4 * min(time, 1.2) + cores * max(time - 1.2, 0)
 
     def step(model, batch, state):
         met.append(threads[-1])
         clock[0] += 0.6  # seconds
-        if len(met) == 11:
+        if len(met) == 13:
             raise KeyboardInterrupt
         return square(model, batch, state)
 
-    evaluate(model, step, PAIR * 2)
-    assert [*met, threads[-1]] == [4, 4, fewer, fewer, 4]
+    evaluate(model, step, PAIR * 3)
+    assert [*met, threads[-1]] == [4, 4, 4, 4, fewer, fewer, 4]
     with pytest.raises(KeyboardInterrupt):
         fit(model, step, PAIR * 2, epochs=2, optimizer=sgd(model))
-    assert [*met[4:10], threads[-1]] == [4, 4, fewer, fewer, 4, 4, 4]
+    assert [*met[6:12], threads[-1]] == [4, 4, fewer, fewer, 4, 4, 4]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
