@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 
 from helpers import checks
 
@@ -109,6 +110,16 @@ def test_checks_speak_korean_when_asked_to(name, monkeypatch):
         for answer in (record.right, wrong, ...):
             verdict = record(*answer) if record.takes > 1 and answer is not ... else record(answer)
             assert bool(re.search("[가-힣]", verdict.message)) is said, verdict
+
+
+def test_what_came_and_where_it_stopped_are_said_in_korean(monkeypatch):
+    monkeypatch.setenv("RNN_COURSE_LANGUAGE", "ko")
+    said = checks.causal_attention(torch.zeros(3)).message
+    assert said.endswith("받은 것은 크기가 (3,)인 Tensor 객체입니다.")
+    said = checks.causal_attention(lambda q, k, v: q.nothing).message
+    assert "함수가 `said = checks.causal_attention(" in said
+    assert "`에서 오류로 멈추었습니다: AttributeError" in said
+    assert "함수가 오류로 멈추었습니다: TypeError" in checks.causal_attention(torch.outer).message
 
 
 @pytest.mark.parametrize("kind", BROKEN)
