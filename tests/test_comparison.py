@@ -52,10 +52,7 @@ def test_cells_are_named_and_pictures_compared(tmp_path):
     nb.cells.append(new_code_cell("1 / 0", id="error", execution_count=1))
     for chapter in ("01_pictures.ipynb", "05_imdb_sentiment.ipynb"):  # the other is on the sample
         nbformat.write(nb, tmp_path / chapter)
-    for own in (
-        "Untitled.ipynb",
-        "05_imdb_sentiment-Copy1.ipynb",
-    ):  # the learner's own
+    for own in ("Untitled.ipynb", "05_imdb_sentiment-Copy1.ipynb"):  # the learner's own
         old = {"cell_type": "code", "source": "1 / 0", "metadata": {}, "outputs": []}
         old = {"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": [old]}
         (tmp_path / own).write_text(json.dumps(old))

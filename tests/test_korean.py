@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 
 from helpers import checks
 
@@ -118,6 +119,14 @@ def test_notation_names_things_as_the_glossary_does():
     texts = (page, NOTATION.read_text(encoding="utf8"))
     names = zip(*map(third.findall, texts), strict=True)
     assert not (wrong := [pair for pair in names if wrong_terms(*pair)]), wrong
+
+
+def test_what_came_and_that_it_stopped_are_said_in_korean(monkeypatch):
+    monkeypatch.setenv("RNN_COURSE_LANGUAGE", "ko")
+    said = checks.causal_attention(torch.zeros(3)).message
+    assert said.endswith("받은 것은 크기가 (3,)인 Tensor 객체입니다.")
+    said = checks.causal_attention(torch.outer).message
+    assert "함수가 오류로 멈추었습니다: TypeError" in said
 
 
 @pytest.mark.parametrize("kind", BROKEN)

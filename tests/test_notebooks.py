@@ -19,11 +19,7 @@ CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*[a-z].ipynb"))
 MAX_LINES = 25
 TAGS = {"nbval-ignore-output", "full-data", "exercise", "solution"}
 METADATA = {
-    "kernelspec": {
-        "display_name": "Python 3 (ipykernel)",
-        "language": "python",
-        "name": "python3",
-    },
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
 PLACES = [str(ROOT), str(Path.home()), tempfile.gettempdir()]  # of the machine that runs this

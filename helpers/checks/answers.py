@@ -192,18 +192,18 @@ def short(value: Any, most: int = 200) -> str:
 
 def kind(value: Any) -> str:
     """Name what a thing is, with its shape where it has one."""
-    shape = getattr(value, "shape", None)
-    shape = f" of shape {tuple(shape)}" if isinstance(shape, tuple) else ""
-    name = type(value).__name__
-    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}{shape}"
+    name, shape = type(value).__name__, getattr(value, "shape", None)
+    what = say("an {name}" if name[0] in "aeiouAEIOU" else "a {name}", name=name)
+    sized = isinstance(shape, tuple)
+    return say("{what} of shape {shape}", what=what, shape=tuple(shape)) if sized else what
 
 
 def place(error: BaseException) -> str:
     """Say what an error is, and the last line of the learner's own code that it came through."""
-    where = ""
+    line = ""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if not frame.filename.startswith(OURS) and not frame.filename.startswith("<frozen"):
             line = frame.line or linecache.getline(frame.filename, frame.lineno)
-            where = f" in `{short(line, 100)}`" if line else ""
             break
-    return f"{where}: {short(error)}"
+    text = " in `{line}`: {error}" if line else ": {error}"
+    return say(text, line=short(line, 100), error=short(error))

@@ -40,11 +40,7 @@ parts = [h, lstm.weight_hh_l0.grad, x[0] @ x[1].T, x.sum(), x.exp().sum(1), torc
 print(torch.get_num_threads(), hash(b"".join(part.detach().numpy().tobytes() for part in parts)))
 """
 # Cells that train, order what is trained on, or define what does, and print nothing of it.
-ALSO = {
-    "ch03-clip-run",
-    "ch05-padding-share",
-    "ch06-small-run",
-}
+ALSO = {"ch03-clip-run", "ch05-padding-share", "ch06-small-run"}
 SEED = re.compile(r"\b(manual_seed\(|seed=)1\b")
 SEEDS = re.compile(r"\brange\(1, (\d)\)|(?<=in )\(1, 2, 3\)")  # where a cell trains from several
 
