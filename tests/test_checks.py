@@ -168,6 +168,10 @@ def exits(x, n):
     raise SystemExit
 
 
+def word(x, n):
+    return "word"
+
+
 def fails(x, n):
     return x[:n] / [n]
 
@@ -194,7 +198,8 @@ WRONG = {
     "arity": (lambda x: x, "TypeError"),
     "no function": (torch.zeros(3), "a Tensor of shape (3,)"),
     "long": (lambda x, n: exec("raise ValueError('a' * 9999)"), "ValueError"),
-    "word": (lambda x, n: "word", "'word' came"),
+    "word": (word, "'word' came"),
+    "a sum": (lambda x, n: (x[:n].sum(), x[n:]), "for the head shape (2,) is wanted"),
     "ragged": (lambda x, n: [[1, 2], [3]], "came"),
     "not a number": (lambda x, n: (x[:n], x[n:] * torch.nan), "nan] came"),
     "huge": (lambda x, n: 10**400, "came"),

@@ -62,10 +62,9 @@ HELPERS = {
         ('encoding="utf-8-sig"', 'encoding="utf-8"'),
         ("while block := file.read(BLOCK):", "for block in [file.read()]:"),
     ],
-    (
-        "helpers/scale.py",
-        "tests/test_scale.py -k killed_process",
-    ): [('store = dist.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)', "pass")],
+    ("helpers/scale.py", "tests/test_scale.py -k killed_process"): [
+        ('store = dist.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)', "pass")
+    ],
     ("helpers/batches.py", "tests/test_batches.py tests/test_properties.py -k 'not padding'"): [
         ("POOL = 100 ", "POOL = 1 "),
         ("POOL = 100 ", "POOL = 10_000 "),
@@ -125,7 +124,6 @@ HELPERS = {
         ("any(map(_requires_grad, state))", "_requires_grad(state[-1])"),
         ("    finally:\n        torch.set_num_threads(threads)", "    finally:\n        pass"),
         ("cores < 0.6", "cores < 0.8"),
-        ("cores < 0.6", "cores < 0.4"),
         ("max(1, int(cores))", "int(cores)"),
         ("- wall) > 1:", "- wall) > 2:"),
         ("                wall, cpu = ", "                _ = "),
@@ -133,10 +131,7 @@ HELPERS = {
     ("helpers/progress.py", "tests/test_training.py -k 'notebook or terminal'"): [
         ('"leave": False', '"leave": True'),
         ('"mininterval": 0.2', '"mininterval": 0.0'),
-        (
-            'kwargs | {"file": io.StringIO()}',
-            "kwargs",
-        ),
+        ('kwargs | {"file": io.StringIO()}', "kwargs"),
         ('getattr(get_ipython(), "kernel", None) is not None', "get_ipython() is not None"),
         ('self._slot.update({"text/plain": text}, raw=True)', "display(text, raw=True)"),
         ("msg or self.final", "msg"),
