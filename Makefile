@@ -117,6 +117,7 @@ student: korean
 	mkdir _student
 	git ls-files -z -- . ':!tests' ':!.ci' ':!.github' ':!locale/translate.py' ':!locale/ko/0*' | tar --null -T - -cf - | tar -xf - -C _student
 	cp -R notebooks/ko _student/notebooks
+	grep -v notebooks/ko .gitignore >_student/.gitignore
 	$(BIN)/jupyter nbconvert --to notebook --inplace --log-level WARN \
 	  --TagRemovePreprocessor.enabled=True --TagRemovePreprocessor.remove_cell_tags solution \
 	  _student/notebooks/*.ipynb _student/notebooks/ko/*.ipynb

@@ -79,7 +79,7 @@ def test_pages_of_a_user_stand_at_the_root():
 def test_handout_has_all_but_the_solutions(tmp_path):
     chapter = CHAPTERS[2]
     (tmp_path / "notebooks").mkdir()
-    for file in ("Makefile", "helpers/text.py", "tests/secret.py", "locale/ko/01.po"):
+    for file in (".gitignore", "Makefile", "helpers/text.py", "tests/secret.py", "locale/ko/01.po"):
         (tmp_path / file).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / file).write_text("a solution", "utf8")
     shutil.copy(ROOT / "Makefile", tmp_path)
@@ -94,7 +94,7 @@ def test_handout_has_all_but_the_solutions(tmp_path):
     handout = tmp_path / "_student"
     files = sorted(f.relative_to(handout).as_posix() for f in handout.rglob("*") if f.is_file())
     both = [f"notebooks/{chapter.name}", f"notebooks/ko/{chapter.name}"]
-    assert files == ["Makefile", "helpers/text.py", *both]
+    assert files == [".gitignore", "Makefile", "helpers/text.py", *both]
     stored = nbformat.read(chapter, as_version=4)
     stored.cells = [c for c in stored.cells if "solution" not in c.metadata.get("tags", [])]
     for name in both:
