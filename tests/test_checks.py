@@ -173,7 +173,7 @@ def word(x, n):
 
 
 def fails(x, n):
-    return x[:n] / [n]
+    return np.stack([x[:n], x[n:]])
 
 
 RIGHT = {
@@ -194,7 +194,7 @@ WRONG = {
     "keeps": (grows, "keeps something from call to call"),
     "changes": (changes, "the input was changed"),
     "exits": (exits, "ended the program (SystemExit)"),
-    "its own line": (fails, "in `return x[:n] / [n]`: TypeError"),
+    "its own line": (fails, "in `return np.stack([x[:n], x[n:]])`: ValueError"),
     "arity": (lambda x: x, "TypeError"),
     "no function": (torch.zeros(3), "a Tensor of shape (3,)"),
     "long": (lambda x, n: exec("raise ValueError('a' * 9999)"), "ValueError"),
@@ -291,5 +291,6 @@ def test_a_check_leaves_the_random_numbers_alone(name):
         np.random.seed(0)  # noqa: NPY002
         if answer:
             ask(name, answer)
+            SPLIT(lambda x, n: (random.random(), np.random.rand()))  # noqa: NPY002
         states.append((torch.rand(1).item(), random.random(), np.random.rand()))  # noqa: NPY002
     assert states[0] == states[1]
