@@ -271,8 +271,9 @@ def test_what_an_answer_prints_is_seen_once(capsys):
     assert capsys.readouterr().out.count("seen") == len(_cases())
 
 
-def test_answers_are_counted():
+def test_answers_are_counted_and_a_judge_has_its_say():
     assert SPLIT(halves, halves).message == "This check takes 1 answer(s), it got 2."
+    assert "visitors off" in ask("forecast", EXERCISES["forecast"].right).message
 
 
 @pytest.mark.parametrize("thing", ["a word", 3.5, {}, [], object(), torch.zeros(2, 2), len, int])
