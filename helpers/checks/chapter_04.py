@@ -106,7 +106,7 @@ def _biases(lstm, input_size, hidden_size, num_layers, b):
 
 open_forget_gates = Exercise(
     right=_open,
-    cases=each(lambda n, hidden, layers: (n, hidden + 1, layers, hidden - 3.0)),
+    cases=each(lambda n, hidden, layers: (n, hidden + 1, layers, hidden - 3.3)),
     compared=_biases,
     parts=("net bias of the forget gates", "rest (1: as PyTorch starts it)"),
     says="sigmoid(1) = 0.73 and sigmoid(5) = 0.99: the gates open as far as you say.",
