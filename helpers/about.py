@@ -31,7 +31,8 @@ def _torch() -> str:
     import torch
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    return f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}, {gpu}"
+    build = f"{torch.__version__}, {torch.get_num_threads()} threads"  # +cu130, say
+    return f"{build}, {torch.backends.cpu.get_cpu_capability()}, {gpu}"
 
 
 def _data() -> str:
