@@ -125,8 +125,7 @@ def test_what_came_and_that_it_stopped_are_said_in_korean(monkeypatch):
     monkeypatch.setenv("RNN_COURSE_LANGUAGE", "ko")
     said = checks.causal_attention(torch.zeros(3)).message
     assert said.endswith("받은 것은 크기가 (3,)인 Tensor 객체입니다.")
-    said = checks.causal_attention(torch.outer).message
-    assert "함수가 오류로 멈추었습니다: TypeError" in said
+    assert "함수가 오류로 멈추었습니다: TypeError" in checks.causal_attention(torch.outer).message
 
 
 @pytest.mark.parametrize("kind", BROKEN)

@@ -78,16 +78,16 @@ def test_pages_of_a_user_stand_at_the_root():
 @pytest.mark.skipif(shutil.which("make") is None, reason="the handout is made by make")
 def test_handout_has_all_but_the_solutions(tmp_path):
     chapter = CHAPTERS[2]
-    (tmp_path / "notebooks").mkdir()
-    for file in (".gitignore", "Makefile", "helpers/text.py", "tests/secret.py", "locale/ko/01.po"):
+    (tmp_path / "notebooks/ko").mkdir(parents=True)
+    for file in ("helpers/text.py", "tests/secret.py", "locale/ko/01.po"):
         (tmp_path / file).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / file).write_text("a solution", "utf8")
-    shutil.copy(ROOT / "Makefile", tmp_path)
+    for file in ("Makefile", ".gitignore"):
+        shutil.copy(ROOT / file, tmp_path)
     shutil.copy(chapter, tmp_path / "notebooks")
     git(tmp_path, "init", "--quiet")
     git(tmp_path, "add", "--all")
     shutil.copy(chapter, tmp_path / "notebooks/my-notes.ipynb")  # git does not know it
-    (tmp_path / "notebooks/ko").mkdir()
     shutil.copy(chapter, tmp_path / "notebooks/ko")
     make = ["make", "-o", ".venv/ready", f"BIN={Path(sys.executable).parent}", "student"]
     subprocess.run(make, cwd=tmp_path, check=True, capture_output=True)
@@ -95,6 +95,7 @@ def test_handout_has_all_but_the_solutions(tmp_path):
     files = sorted(f.relative_to(handout).as_posix() for f in handout.rglob("*") if f.is_file())
     both = [f"notebooks/{chapter.name}", f"notebooks/ko/{chapter.name}"]
     assert files == [".gitignore", "Makefile", "helpers/text.py", *both]
+    assert "notebooks/ko" not in (handout / ".gitignore").read_text("utf8")
     stored = nbformat.read(chapter, as_version=4)
     stored.cells = [c for c in stored.cells if "solution" not in c.metadata.get("tags", [])]
     for name in both:
