@@ -32,7 +32,7 @@ windows_ahead = Exercise(
     parts=("inputs", "labels"),
     mistakes=(
         ({"keep": slice(-1)}, "The newest window that has its label is missing."),
-        (lambda s, w, a: [p[::w] for p in _windows(s, w, a)], "Windows overlap: most are lost."),
+        (lambda s, w, a: [p[::w] for p in _windows(s, w, a)], "Most are lost: let them overlap."),
         (lambda s, w, a: _windows(s, w, a + 1), "The labels come one day too late."),
         (lambda s, w, a: _windows(s, w, 1), "`ahead` is never used: that is the next day."),
         ({"label": -2}, "One day early: with ahead=1 the label is an input, it leaks."),
@@ -73,7 +73,7 @@ split_in_time = Exercise(
         ),
         ({"late": 1, "early": 1}, "Training ends too late, the test begins too early."),
         ({"late": 1}, "Training ends too late: the last labels are test days."),
-        ({"early": 1}, "The test begins too early: the first labels are no test days."),
+        ({"early": 1}, "The test begins too early: the first labels are not test days."),
         ({"alone": 1}, "Test windows are missing: inputs may reach back, nothing leaks."),
         ({"beyond": 1}, "The last test windows have labels beyond the last day."),
     ),
@@ -96,7 +96,7 @@ time_to_batch = Exercise(
 # 1.4: the output at the last step that is not padding
 last_real_output = Exercise(
     right=lambda outputs, lengths: outputs[torch.arange(len(lengths)), lengths - 1],
-    says="One row for each sequence, read at its own last word.",
+    says="One row for each sequence, read at its own last step.",
     cases=each(lambda b, t, n: (normal(b, t, n), torch.randint(1, t + 1, (b,)))),
     mistakes=(
         (lambda o, n: o[:, n - 1], "Every step for every sequence: the batch needs an index, too."),
@@ -147,8 +147,8 @@ _TASKS = {
     "heartbeat": ("many-to-one", "Heartbeat: how many answers are wanted for one recording?"),
     "melody": ("one-to-many", "Melody: is there an input at every note, or only at the start?"),
     "gesture": ("synchronised", "Gesture: is a frame's label asked for at once, or at the end?"),
-    "translation": ("delayed", "Translation: five and five is chance; must the first word wait?"),
-    "next character": ("synchronised", "Next character: at how many is one predicted, and when?"),
+    "translation": ("delayed", "Translation: equal lengths are chance; must the first word wait?"),
+    "next character": ("synchronised", "Next character: a forecast at each step, or at the end?"),
     "spoken question": ("delayed", "Spoken question: can a reply begin before it has been heard?"),
 }
 _SHAPES = {task: shape for task, (shape, _) in _TASKS.items()}
@@ -242,8 +242,8 @@ forecast = Exercise(
     mistakes=(
         (lambda h: h[-7:-4], "That is the week before: is nothing to be learned from today?"),
         (_line, "That is the chapter's model. It sees each weekday twice: show it more of them."),
-        (lambda h: [h[-1]] * 3, "Hardly more than three times today: where is the weekday?"),
+        (lambda h: [h[-1]] * 3, "That is roughly today's number each day: where is the weekday?"),
         (lambda h: [h.mean()] * 3, "That is one number for all days, and what a bag knows."),
-        (_weekday, "That could be said weeks ago: what does today's deviation say about tomorrow?"),
+        (_weekday, "That was known weeks ago: what does today's deviation say about tomorrow?"),
     ),
 )

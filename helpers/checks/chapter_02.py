@@ -26,7 +26,7 @@ rnn_parameters = Exercise(
     says="3,760: 640 for each direction of layer 0, and 1,240 for each direction of layer 1.",
     judge=_judge_count,
     mistakes=(
-        (3680, "That counts one bias a direction and layer. Print the names in a small nn.RNN."),
+        (3680, "That counts one bias per direction and layer. Print the names in a small nn.RNN."),
         (2960, "That lets layer 1 read one direction of layer 0 alone: how long is its input?"),
         (1480, "That counts two layers of one direction. What does bidirectional=True add?"),
         (1880, "That counts one direction of each layer; there are two."),
@@ -166,7 +166,7 @@ through_time = Exercise(
         ({"slope": lambda h: 1}, "The slope of tanh is missing: that is 1 - h², at each step."),
         ({"slope": lambda h: 1 - h.tanh() ** 2}, "h is a tanh already: its slope is 1 - h²."),
         ({"turn": lambda W: W}, "From h(t) back to h(t-1), W_hh has to be transposed."),
-        ({"again": 1}, "The loss enters at each step; it depends on the last state alone."),
+        ({"again": 1}, "The loss enters at each step here; it depends on the last state alone."),
         ({"before": 0}, "In W_hh the time is off by one: which state did it multiply?"),
     ),
 )
@@ -212,7 +212,7 @@ any_rnn = Exercise(
         ({"own": 0}, "The upper layers have weights of their own, not those of layer 0."),
         ({"flip": 0}, "The backward direction reads forward: turn its inputs round."),
         ({"turn": 0}, "The backward half of out runs backward; out is in the order of time."),
-        ({"late": 1}, "In h_n the backward state is the one at time step T, read first."),
+        ({"late": 1}, "Your h_n has the backward state of time step T, the one read first."),
         ({"sort": 1}, "In h_n the two directions of a layer stand next to each other."),
     ),
 )

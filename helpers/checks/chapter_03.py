@@ -175,9 +175,9 @@ carry_state = Exercise(
     parts=("values", "history (1: it has one)", "given state"),
     says="The values go on, their history stays behind, for one tensor and for two.",
     mistakes=(
-        ({"cut": (torch.clone, torch.clone)}, "The state has its history (a clone has it, too)."),
+        ({"cut": (torch.clone, torch.clone)}, "The state keeps its history (a clone does, too)."),
         ({"cut": [torch.zeros_like] * 2}, "All zeros: what the net remembered is lost."),
-        ({"cut": (torch.detach, torch.clone)}, "The second tensor of an LSTM has its history."),
+        ({"cut": (torch.detach, torch.clone)}, "The second tensor of an LSTM keeps its history."),
     ),
 )
 

@@ -46,7 +46,7 @@ parameter_count = Exercise(
     mistakes=(
         ({"gru": 1, "lstm": 1}, "The same for every kind of cell. How many blocks has each?"),
         ({"gru": 2, "lstm": 3}, "The gates are counted, the candidate is not: it has weights too."),
-        ({"gru": 4}, "The GRU has as many here as the LSTM. It does with one gate fewer."),
+        ({"gru": 4}, "The GRU has as many here as the LSTM. It makes do with one gate fewer."),
         ({"biases": 1}, "PyTorch keeps two vectors of biases per block."),
         ({"biases": 0}, "The biases are missing."),
         ({"square": lambda d, H: 0}, "The edge from h to h is missing: a square matrix."),

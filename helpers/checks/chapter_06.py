@@ -24,7 +24,7 @@ inputs_and_targets = Exercise(
         (lambda c: (c[:-1], c[-1:]), "One target, many-to-one: here every step has a target."),
         (
             lambda c: (c, c[1:]),
-            "The whole chunk goes in, and what follows its last one is unknown.",
+            "The whole chunk goes in, and what follows its last character is unknown.",
         ),
     ),
 )
@@ -52,7 +52,7 @@ three_readings = Exercise(
         ({"bit": lambda n: 1 / log(n)}, "A bit is less than a nat: it takes more of them."),
         ({"base": 2}, "2 to the power of nats: the base of nats is e, of bits 2."),
         ({"base": 1 / e}, "A perplexity below 1: you left the minus of -ln p in it."),
-        ({"word": lambda n, c, w: exp(n)}, "A word is as uncertain as one of its characters."),
+        ({"word": lambda n, c, w: exp(n)}, "This makes a word as uncertain as one character."),
         ({"word": lambda n, c, w: exp(n) * c / w}, "Nats add up, so perplexities multiply."),
         ({"word": lambda n, c, w: exp(n * w / c)}, "Upside down: a word has many characters."),
         ({"letters": lambda t: len("".join(t.split()))}, "The model pays for spaces, too."),
@@ -85,7 +85,7 @@ windows_in_order = Exercise(
     cases=each(lambda b, n, w: (torch.randperm(b * (n + 1) * w - 1) + 7, b, w)),
     compared=_any_streams,
     mistakes=(
-        ({"arrange": scrambled}, "Windows that follow one another share a batch: a DataLoader's."),
+        ({"arrange": scrambled}, "Successive windows share a batch, as in a DataLoader."),
         (
             {"arrange": lambda x: x.reshape(x.shape[1], x.shape[2], -1).mT},
             "A row takes one character in so many, as if batch and time were exchanged.",

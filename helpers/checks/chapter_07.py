@@ -47,7 +47,7 @@ fading_attention = Exercise(
         *((1, 3, 2, 2, 0.5), (1, 1, 3, 3, 0.3), (2, 5, 3, 1, 0.9), (4, 4, 4, 4, 0.7)),
         *((3, 9, 2, 4, 1.0), (2, 40, 3, 5, 0.8), (2, 600, 2, 2, 0.4), (1, 6, 2, 2, 0.6)),
     ),
-    says="What is t - s steps old has been multiplied by a so many times, what is new not at all.",
+    says="What is t - s steps old has been multiplied by a that many times, the new not at all.",
     mistakes=(
         ({"late": 1}, "What has just come in has faded already: a step too much."),
         (lambda q, k, v, a: _fading(q, k, v, 1.0), "Nothing fades: what did a do?"),
@@ -79,12 +79,12 @@ delta_step = Exercise(
     says="Read first, write the difference: at beta 1 the new value stands in its place.",
     mistakes=(
         ({"old": lambda b: 0}, "The old value is still there: this adds, it does not replace."),
-        ({"old": lambda b: 1}, "beta scales the new value only: so much goes, so much comes."),
+        ({"old": lambda b: 1}, "beta scales the new value only: as much of the old must go."),
         (
             lambda S, k, v, beta: (1 - beta) * S + beta * torch.outer(k, v),
             "All that S holds fades here. Only what stands under this key should go.",
         ),
-        (lambda S, k, v, beta: _delta(S, k, v, 1), "beta has no effect: it says how much of it."),
+        (lambda S, k, v, beta: _delta(S, k, v, 1), "beta is unused: it says how much to write."),
         (lambda S, k, v, beta: S + torch.outer(k, v), "The old stays, and beta has no effect."),
         ({"new": lambda b: 0}, "The old value goes and the new one does not come."),
         ({"old": lambda b: -b}, "What is read is added: it is to be taken away."),
