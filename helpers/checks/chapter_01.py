@@ -32,7 +32,7 @@ windows_ahead = Exercise(
     parts=("inputs", "labels"),
     mistakes=(
         ({"keep": slice(-1)}, "The newest window that has its label is missing."),
-        (lambda s, w, a: [p[::w] for p in _windows(s, w, a)], "Most are lost: let them overlap."),
+        (lambda s, w, a: [p[::w] for p in _windows(s, w, a)], "Most windows lost: overlap them."),
         (lambda s, w, a: _windows(s, w, a + 1), "The labels come one day too late."),
         (lambda s, w, a: _windows(s, w, 1), "`ahead` is never used: that is the next day."),
         ({"label": -2}, "One day early: with ahead=1 the label is an input, it leaks."),

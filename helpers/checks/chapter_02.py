@@ -166,7 +166,7 @@ through_time = Exercise(
         ({"slope": lambda h: 1}, "The slope of tanh is missing: that is 1 - h², at each step."),
         ({"slope": lambda h: 1 - h.tanh() ** 2}, "h is a tanh already: its slope is 1 - h²."),
         ({"turn": lambda W: W}, "From h(t) back to h(t-1), W_hh has to be transposed."),
-        ({"again": 1}, "The loss enters at each step here; it depends on the last state alone."),
+        ({"again": 1}, "You let the loss in at each step; it depends on the last state alone."),
         ({"before": 0}, "In W_hh the time is off by one: which state did it multiply?"),
     ),
 )

@@ -47,7 +47,7 @@ fading_attention = Exercise(
         *((1, 3, 2, 2, 0.5), (1, 1, 3, 3, 0.3), (2, 5, 3, 1, 0.9), (4, 4, 4, 4, 0.7)),
         *((3, 9, 2, 4, 1.0), (2, 40, 3, 5, 0.8), (2, 600, 2, 2, 0.4), (1, 6, 2, 2, 0.6)),
     ),
-    says="What is t - s steps old has been multiplied by a that many times, the new not at all.",
+    says="What is t - s steps old has been multiplied by `a` that many times, the new not at all.",
     mistakes=(
         ({"late": 1}, "What has just come in has faded already: a step too much."),
         (lambda q, k, v, a: _fading(q, k, v, 1.0), "Nothing fades: what did a do?"),
