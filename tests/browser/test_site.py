@@ -264,7 +264,7 @@ def test_a_copy_leads_to_itself_and_nowhere_where_it_has_no_address(tmp_path, re
     env |= {"GITHUB_REPOSITORY": repository} if repository else {}
     subprocess.run([*make, f"BIN={Path(sys.executable).parent}"], cwd=copy, env=env, check=True)
     pages = {path.stem: path.read_text("utf8") for path in (copy / "_site/html").glob("*.html")}
-    assert {*CHAPTERS, "index", "plan", "notation"} <= set(pages)
+    assert {*CHAPTERS, "index", "plan", "scale", "notation"} <= set(pages)
     chapters = "".join(path.read_text("utf8") for path in copy.glob("notebooks/*.ipynb"))
     named = owners(chapters) | {"pradyunsg/furo"}  # what the chapters cite, and the theme
     found = owners("".join(pages.values())) - named
@@ -275,7 +275,7 @@ def test_a_copy_leads_to_itself_and_nowhere_where_it_has_no_address(tmp_path, re
         assert (found, doors) == (set(), [])
         return
     assert found == {"someone/rnn-copy", "someone.github.io/rnn-copy"}
-    assert len(doors) == len(CHAPTERS) + 4
+    assert len(doors) == len(CHAPTERS) + 5  # index, plan, scale, notation, glossary
     (door,) = re.findall(
         r'<nav class="doors" aria-label="Read.*?</nav>', pages["04_lstm"], re.DOTALL
     )
